@@ -11,9 +11,9 @@
 //   - An [Event] is one thing that happened, with typed properties. There is no
 //     property type that could hold free text.
 //   - A [Plan], the tracking plan, lists every event and every property that
-//     may leave, each with its type, unit, reason, sensitivity and source.
-//     [TrackingPlan] is the plan of the bridge; PLAN.md and plan.schema.json
-//     beside this file are generated from it. [Plan.Check] refuses the rest.
+//     may leave, each with its type, unit, reason, sensitivity and source;
+//     [Plan.Check] refuses the rest. The plan of the bridge is in package
+//     catalogue; PLAN.md and plan.schema.json beside this file are made from it.
 //   - A [Track] is an event as bytes: the track call that is staged, previewed
 //     and sent, the same JSON each time.
 //

@@ -75,14 +75,8 @@ func (e *Enum[L]) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// enumValue is what every Enum has in common.
-type enumValue interface {
-	String() string
-	IsZero() bool
-	words() []string
-}
-
-func (e Enum[L]) words() []string {
+// Words returns the whole list that e belongs to.
+func (e Enum[L]) Words() []string {
 	var list L
 	return slices.Clone(list.Words())
 }
