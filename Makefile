@@ -1,0 +1,100 @@
+# Everything there is to do here, by name: `make help` lists it. CI runs these same targets.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+IMAGE     ?= segment-bridge:$(VERSION)
+BENCHTIME ?= 2s
+FUZZTIME  ?= 30s
+
+# The version comes from the lines above, so that a tree without git, or one that git mistrusts, builds as well.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+GO_TOOL  := go tool -modfile=go.tool.mod
+BUILD    := CGO_ENABLED=0 go build -trimpath -tags timetzdata \
+	-ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+CA_CERTS := /etc/ssl/certs/ca-certificates.crt
+
+# The folders of the packages whose tests contain a pattern.
+packages_with = $$(grep -rlE --include='*_test.go' --exclude-dir=.git '$(1)' . | xargs -r -n1 dirname | sort -u)
+
+.PHONY: help
+help: ## Say what there is to do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+.PHONY: demo
+demo: ## Run the whole job on a sample cluster, without any cluster, bucket or account
+	@go run ./cmd/segment-bridge demo
+
+.PHONY: test
+test: install servers test-unit test-integration ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need nothing but Go and a C compiler (for the race detector)
+	@command -v $$(go env CC) >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
+	CGO_ENABLED=1 go test -race ./...
+
+.PHONY: test-integration
+test-integration: ## Run the tests against the real servers
+	go test -tags integration -timeout 30m -p 1 ./integration/...
+
+.PHONY: install
+install: ## Install what the tests need and is missing, and start a Docker engine when none answers
+	@bash integration/install.sh
+
+.PHONY: servers
+servers: ## Build the real servers the tests run (Kubernetes, etcd, Tekton Results, MinIO) into a cache
+	@go run ./integration/servers
+
+.PHONY: lint
+lint: ## Check the style, the usual mistakes and who imports whom
+	@$(GO_TOOL) golangci-lint config verify
+	$(GO_TOOL) golangci-lint run ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(GO_TOOL) golangci-lint fmt ./...
+
+.PHONY: generate
+generate: ## Write the generated and golden files again (a test that has some declares the flag -update)
+	@for p in $(call packages_with,flag.Bool."update"); do go test -count=1 $$p -update || exit 1; done
+
+.PHONY: verify
+verify: ## Fail when a generated file is not what `make generate` writes
+	@before=$$(mktemp) && trap 'rm -f "$$before"' EXIT && \
+	sums() { find . -name .git -prune -o -path ./bin -prune -o -type f -print0 | sort -z | xargs -0 sha256sum; } && \
+	sums >"$$before" && $(MAKE) --no-print-directory generate && \
+	if ! sums | diff "$$before" -; then echo "these files were stale and are fresh now: commit them" >&2; exit 1; fi
+
+.PHONY: bench
+bench: ## Run the benchmarks (BENCHTIME=2s)
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(call packages_with,^func Benchmark)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser of outside bytes, one after the other (FUZZTIME=30s each)
+	@for p in $(call packages_with,^func Fuzz); do \
+		all=$$(go test -list '^Fuzz' $$p) || exit 1; \
+		for f in $$(echo "$$all" | grep '^Fuzz'); do \
+			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what we call (needs vuln.go.dev)
+	$(GO_TOOL) govulncheck -tags integration ./...
+
+.PHONY: build
+build: ## Build the static binary, bin/segment-bridge
+	$(BUILD) -o bin/ ./cmd/segment-bridge
+
+.PHONY: image
+image: build ## Build the container image: the binary, CA certificates, no shell, no root
+	@test -r $(CA_CERTS) || { echo "$(CA_CERTS) is missing: apt-get install ca-certificates, or CA_CERTS=FILE make image" >&2; exit 1; }
+	@mkdir -p bin/image && cp bin/segment-bridge $(CA_CERTS) bin/image/
+	docker build -f deploy/Dockerfile -t $(IMAGE) bin/image
+
+.PHONY: clean
+clean: ## Remove what was built here (the cached servers stay)
+	rm -rf bin
