@@ -75,6 +75,16 @@ func SourceProperty(source record.SourceName) string {
 	return ""
 }
 
+// HeartbeatSources returns the sources that the heartbeat tells of, in the order
+// of its properties.
+func HeartbeatSources() []record.SourceName {
+	var sources []record.SourceName
+	for _, s := range heartbeatSources {
+		sources = append(sources, s.source)
+	}
+	return sources
+}
+
 // heartbeatSources in the order in which the heartbeat lists them.
 var heartbeatSources = []struct {
 	source   record.SourceName
