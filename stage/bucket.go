@@ -70,4 +70,3 @@ type Condition struct {
 
 // ErrChanged says that an object is no longer the one that the condition named.
 var ErrChanged = errors.New("object has changed")
-

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/segment-bridge/segment-bridge/telemetry"
+)
+
+// A Ledger reads and writes the batches, manifests and receipts in a bucket. It is
+// safe for concurrent use.
+type Ledger struct {
+	bucket  Bucket
+	options Options
+}
+
+// Options configure a Ledger. Only [Ledger.Stage] needs a plan.
+type Options struct {
+	// Plan is the tracking plan: what may be staged, and the columns of the data.
+	Plan *telemetry.Plan
+	// Library is the program and its version, as they appear in track calls,
+	// manifests and receipts.
+	Library telemetry.Library
+	// WorkDir is the folder for temporary files; empty means [os.TempDir]. Staging
+	// takes about 1 KB an event there once the events exceed MemoryBytes, loading
+	// the size of a batch's file.
+	WorkDir string
+	// MemoryBytes bounds the memory for sorting; 0 means 8 MiB.
+	MemoryBytes int
+	// MaxLookback is how far back from its end an automatic window may reach, as
+	// given to [NextWindow]. A source that could not be read for longer has a gap,
+	// which is written down, and its checkpoint moves past it. Zero means that a
+	// checkpoint never moves past a gap.
+	MaxLookback time.Duration
+	// Logger may be nil.
+	Logger *slog.Logger
+}
+
+// NewLedger returns the ledger in the bucket.
+func NewLedger(b Bucket, o Options) *Ledger {
+	o.WorkDir = cmp.Or(o.WorkDir, os.TempDir())
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, 8<<20)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Ledger{bucket: b, options: o}
+}
+
+func (l *Ledger) producer() Producer {
+	return Producer{Name: l.options.Library.Name, Version: l.options.Library.Version}
+}
+
+// Head returns the manifest of the cluster whose window ends last, or nil when
+// the cluster has none.
+func (l *Ledger) Head(ctx context.Context, cluster telemetry.Pseudonym) (*Manifest, error) {
+	var head Batch
+	for entry, err := range l.batches(ctx, cluster, "") {
+		if err != nil {
+			return nil, err
+		}
+		head = entry.Batch
+	}
+	if head == (Batch{}) {
+		return nil, nil
+	}
+	return l.Manifest(ctx, head)
+}
+
+// Manifest returns the manifest of a batch, and [ErrCorrupt] when it is not one
+// that this release understands or that fits its key.
+func (l *Ledger) Manifest(ctx context.Context, b Batch) (*Manifest, error) {
+	key := b.manifestKey()
+	text, err := l.read(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	var m Manifest
+	if err := decode(text, &m); err != nil {
+		return nil, corrupt("read manifest", key, err)
+	}
+	if err := m.check(b); err != nil {
+		return nil, corrupt("read manifest", key, err)
+	}
+	return &m, nil
+}
+
+// A Range selects batches. The zero Range selects all.
+type Range struct {
+	// Cluster, unless zero, is the cluster of the batches.
+	Cluster telemetry.Pseudonym
+	// Since and Until, unless zero, select batches whose window overlaps
+	// [Since, Until).
+	Since, Until time.Time
+}
+
+// Batches yields the batches in the range, for each cluster those whose windows
+// end first, first. It ends with the first error.
+func (l *Ledger) Batches(ctx context.Context, r Range) iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		var after string
+		if !r.Cluster.IsZero() && !r.Since.IsZero() {
+			after = manifestFolder + clusterFolder(r.Cluster) + r.Since.UTC().Format(batchTime)
+		}
+		for entry, err := range l.batches(ctx, r.Cluster, after) {
+			if err == nil && !r.Since.IsZero() && !entry.End().After(r.Since) {
+				continue
+			}
+			if err == nil && !r.Until.IsZero() && !entry.End().Before(r.Until) {
+				// The name says where the window ends. Where it begins is in the manifest.
+				var m *Manifest
+				if m, err = l.Manifest(ctx, entry.Batch); err == nil && !m.Window.Since.Before(r.Until) {
+					continue
+				}
+			}
+			if !yield(entry.Batch, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Pending yields the batches that have no receipt of the destination, for each
+// cluster the oldest first. It ends with the first error. It holds no more in
+// memory than one page of each of two listings.
+func (l *Ledger) Pending(ctx context.Context, destination string) iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		if err := checkDestination(destination); err != nil {
+			yield(Batch{}, err)
+			return
+		}
+		// Manifests and receipts have the same names in their folders, so both
+		// listings come in the same order and one pass over both finds the difference.
+		next, stop := iter.Pull2(l.bucket.List(ctx, receiptFolder(destination), ""))
+		defer stop()
+		receipt, err, more := next()
+		for entry, listErr := range l.batches(ctx, telemetry.Pseudonym{}, "") {
+			if listErr != nil {
+				yield(Batch{}, listErr)
+				return
+			}
+			want := entry.receiptKey(destination)
+			for more && err == nil && receipt.Key < want {
+				receipt, err, more = next()
+			}
+			if more && err != nil {
+				yield(Batch{}, fmt.Errorf("list receipts: %w", err))
+				return
+			}
+			if more && receipt.Key == want {
+				continue
+			}
+			if !yield(entry.Batch, nil) {
+				return
+			}
+		}
+	}
+}
+
+// An entry is a batch in a listing, and when its manifest was written.
+type entry struct {
+	Batch
+	written time.Time
+}
+
+// batches lists the manifests of one cluster, or of all for the zero one. What is
+// not a manifest by its name is passed over; telling of it is the business of an
+// audit.
+func (l *Ledger) batches(ctx context.Context, cluster telemetry.Pseudonym, after string) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
+		prefix := manifestFolder
+		if !cluster.IsZero() {
+			prefix += clusterFolder(cluster)
+		}
+		for info, err := range l.bucket.List(ctx, prefix, after) {
+			if err != nil {
+				yield(entry{}, fmt.Errorf("list manifests: %w", err))
+				return
+			}
+			b, ok := parseBatch(strings.TrimPrefix(info.Key, manifestFolder))
+			if ok && !yield(entry{b, info.Modified}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// maxDocument bounds a manifest or receipt in memory.
+const maxDocument = 16 << 20
+
+// read returns the whole of a small object.
+func (l *Ledger) read(ctx context.Context, key string) ([]byte, error) {
+	object, err := l.bucket.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer object.Close()
+	if object.Size() > maxDocument {
+		return nil, corrupt("read object", key, fmt.Errorf("it has more than %d bytes", maxDocument))
+	}
+	text := make([]byte, object.Size())
+	if n, err := object.ReadAt(text, 0); n < len(text) {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	return text, nil
+}
+
+func corrupt(op, key string, why error) error {
+	return fmt.Errorf("%s: %w: object %s: %w", op, ErrCorrupt, key, why)
+}
