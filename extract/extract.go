@@ -23,9 +23,9 @@ type Source interface {
 	// Name identifies the source in reports; it does not change.
 	Name() record.SourceName
 	// Extract reads the source once, from beginning to end, and passes each record
-	// that touches the window to emit, never two at a time. It counts what it reads
-	// in stats as it goes, so that the count is right when it stops early. It
-	// stops at the first error of emit or when ctx is done.
+	// to emit, never two at a time; [Run] drops those that do not touch the window. It
+	// counts what it reads in stats as it goes, so that the count is right when it
+	// stops early. It stops at the first error of emit or when ctx is done.
 	//
 	// A nil return means that everything the source holds for the window was
 	// passed on. An error about the source is an [*Error].
@@ -35,6 +35,23 @@ type Source interface {
 // Stats counts what a source read. See [record.SourceReport].
 type Stats struct {
 	Objects, Invalid, Bytes int64
+}
+
+// Pass returns what [Projector.ReadList] calls for each item: it counts the object and
+// passes its record, if there is one, to emit.
+func (s *Stats) Pass(emit func(record.Record) error) func(record.Record, error) error {
+	return func(r record.Record, err error) error {
+		s.Objects++
+		switch {
+		case errors.Is(err, ErrInvalid):
+			s.Invalid++
+			return nil
+		case err != nil || r == nil:
+			return err
+		default:
+			return emit(r)
+		}
+	}
 }
 
 // An Error says how reading a source failed, without a word that came from the

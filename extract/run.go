@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/segment-bridge/segment-bridge/telemetry/record"
+)
+
+// Run reads the sources one after another and passes the records that touch the
+// window to emit. It returns one report for each source that was asked.
+//
+// A source that fails does not stop the others, unless strict is set; if not one of
+// them can be read, the error is [ErrAllFailed]. Each source has perSource to
+// finish; zero is no limit. An error of emit, and the end of ctx, stop everything.
+func Run(
+	ctx context.Context, sources []Source, window record.Window, perSource time.Duration, strict bool,
+	logger *slog.Logger, emit func(record.Record) error,
+) ([]record.SourceReport, error) {
+	reports := make([]record.SourceReport, 0, len(sources))
+	read, failed := 0, 0
+	for _, source := range sources {
+		report, err := runOne(ctx, source, window, perSource, emit)
+		reports = append(reports, report)
+		if err != nil {
+			return reports, err
+		}
+		level := slog.LevelInfo
+		switch {
+		case report.Failed():
+			level = slog.LevelWarn
+			failed++
+		case report.Outcome == record.OutcomeOK:
+			read++
+		}
+		logger.LogAttrs(ctx, level, "source read",
+			slog.String("source", report.Name.String()), slog.String("outcome", report.Outcome.String()),
+			slog.Int64("objects", report.Objects), slog.Int64("records", report.Records),
+			slog.Int64("invalid", report.Invalid), slog.Int64("bytes", report.Bytes),
+			slog.Float64("seconds", report.Seconds), slog.String("error", report.Error))
+		if strict && failed > 0 {
+			return reports, fmt.Errorf("read source %s: %s", report.Name, report.Error)
+		}
+	}
+	if failed > 0 && read == 0 {
+		return reports, ErrAllFailed
+	}
+	return reports, nil
+}
+
+// runOne reads one source. The error is one that ends the run.
+func runOne(
+	ctx context.Context, source Source, window record.Window, limit time.Duration, emit func(record.Record) error,
+) (record.SourceReport, error) {
+	report := record.SourceReport{Name: source.Name()}
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+
+	var stats Stats
+	var emitting error
+	start := time.Now()
+	err := contain(func(emitted *bool) error {
+		return source.Extract(limited, window, &stats, func(r record.Record) error {
+			if emitting != nil || !r.Touches(window) {
+				return emitting
+			}
+			report.Records++
+			*emitted = true
+			emitting = emit(r)
+			*emitted = false
+			return emitting
+		})
+	})
+	report.Seconds = time.Since(start).Seconds()
+	report.Objects, report.Invalid, report.Bytes = stats.Objects, stats.Invalid, stats.Bytes
+	report.Outcome, report.Error = outcome(err, limit)
+	if emitting != nil {
+		return report, emitting
+	}
+	if err != nil && ctx.Err() != nil {
+		return report, fmt.Errorf("read source %s: %w", report.Name, ctx.Err())
+	}
+	return report, nil
+}
+
+// errPanic stands for a panic of a source, whose value may hold names.
+var errPanic = &Error{
+	Outcome: record.OutcomeError, Op: "read source",
+	Hint: "the program has a defect there; report it with the version and the kind of source",
+}
+
+// contain calls read and makes an error of a panic, unless it comes from what read
+// passed its records to: that is not about the source.
+func contain(read func(emitted *bool) error) (err error) {
+	var emitted bool
+	defer func() {
+		if emitted {
+			return
+		}
+		if recover() != nil {
+			err = errPanic
+		}
+	}()
+	return read(&emitted)
+}
+
+// outcome classifies the error of a source and words it. Only an Error is known to
+// hold no word from outside.
+func outcome(err error, limit time.Duration) (record.SourceOutcome, string) {
+	var own *Error
+	switch {
+	case err == nil:
+		return record.OutcomeOK, ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return record.OutcomeTimeout, fmt.Sprintf("not done within %s: allow more time for each source", limit)
+	case errors.As(err, &own):
+		return own.Outcome, own.Error()
+	default:
+		return record.OutcomeError, "reading stopped for a reason that is not known"
+	}
+}
