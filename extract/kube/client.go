@@ -86,7 +86,9 @@ func (c *Client) open(ctx context.Context, path string, params map[string]string
 	defer cancel()
 	request := c.rest.Get().AbsPath(path)
 	for name, value := range params {
-		request.Param(name, value)
+		if value != "" {
+			request.Param(name, value)
+		}
 	}
 	// Stream itself waits and tries again when an answer says Retry-After.
 	body, err := request.Stream(ctx)

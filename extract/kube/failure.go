@@ -25,11 +25,14 @@ func temporary(err error) bool {
 	return !isTimeout(err) && !isUntrusted(err) && !errors.Is(err, context.Canceled)
 }
 
+// errSlow stands for the end of a request's time, which is not the end of ctx.
+var errSlow = errors.New("request took too long")
+
 // failure says in our own words why op failed: what servers write in their errors
-// may hold names. When the caller gave up, it returns the caller's reason.
+// may hold names. When ctx is done, that is the reason.
 func failure(ctx context.Context, op string, err error) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	e := &extract.Error{Op: op, Outcome: record.OutcomeError, Err: err}
 	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
@@ -37,8 +40,8 @@ func failure(ctx context.Context, op string, err error) error {
 	}
 	switch {
 	case isTimeout(err):
-		e.Outcome = record.OutcomeTimeout
-		e.Hint = "the API server did not answer in time: allow more time, or look at its load"
+		e.Outcome, e.Err = record.OutcomeTimeout, errSlow
+		e.Hint = "the API server did not answer within " + requestTimeout.String() + ": look at its load"
 	case isUntrusted(err):
 		e.Hint = "the API server's certificate is not trusted: check the CA in the kubeconfig"
 	case e.Status == http.StatusUnauthorized:

@@ -42,46 +42,42 @@ const (
 )
 
 // skipNested skips to the end of the object or array whose opening bracket was
-// read. It has no branch that depends on the data as long as no backslash and no end
-// is met: where a string ends is a coin toss to the processor.
+// read, 16 bytes at a time. As long as it meets no backslash and no end it has no
+// branch that depends on the data: where a string ends is a coin toss to the processor.
 func (s *Scanner) skipNested() error {
-	depth := 1
+	depth := uint64(1)
 	inside := uint64(0) // all bits set within a string
 	for {
-		data, i := s.data, s.pos
-		for i+9 <= len(data) { // 9: what a backslash escapes is there too
-			word, step := binary.LittleEndian.Uint64(data[i:]), 8
-			quotes := equal(word, '"')
-			if slashes := any8(word, '\\'); slashes != 0 {
-				k := bits.TrailingZeros64(slashes) / 8
-				before := uint64(1)<<(8*k) - 1
-				quotes &= before
-				word &= before
-				step = k + 2
+		rest := s.data[s.pos:]
+		for len(rest) > 16 { // a byte more, so that what a backslash escapes is there
+			low, high := binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
+			step := 16
+			if s1, s2 := first(low, '\\'), first(high, '\\'); s1|s2 != 0 {
+				before := bits.TrailingZeros64(s1) / 8 // 8 if there is none
+				if before == 8 {
+					before += bits.TrailingZeros64(s2) / 8
+				}
+				low &= lowest(before)
+				high &= lowest(max(before-8, 0))
+				step = before + 2
 			}
-			// Byte k of the product is the number of quotes up to byte k: odd within
-			// a string.
-			count := (quotes >> 7) * ones
-			// Outside of strings, brackets are the bytes with bits 6, 4 and 3; bit 1
-			// tells the opening ones, bit 2 the closing ones.
-			brackets := word & (word << 2) & (word << 3) & flag6 &^ (count<<6 ^ inside)
-			inside ^= -(count >> 56 & 1)
-			opening, closing := brackets&(word<<5), brackets&(word<<4)
-
-			closed := bits.OnesCount64(closing)
+			var opening, closing [2]uint64
+			opening[0], closing[0], inside = brackets(low, inside)
+			opening[1], closing[1], inside = brackets(high, inside)
+			closed := sum(closing[0]>>6 + closing[1]>>6)
 			if depth <= closed {
-				if end := lastBracket(opening, closing, depth); end >= 0 {
-					s.pos = i + end + 1
+				if end := findEnd(opening, closing, depth); end >= 0 {
+					s.pos = len(s.data) - len(rest) + end + 1
 					return nil
 				}
 			}
-			depth += bits.OnesCount64(opening) - closed
+			depth += sum(opening[0]>>6+opening[1]>>6) - closed
 			if depth > MaxDepth {
 				return ErrDepth
 			}
-			i += step
+			rest = rest[step:]
 		}
-		s.pos = i
+		s.pos = len(s.data) - len(rest)
 		if err := s.fill(); err == io.EOF {
 			return s.skipTail(depth, inside != 0)
 		} else if err != nil {
@@ -90,20 +86,35 @@ func (s *Scanner) skipNested() error {
 	}
 }
 
-// lastBracket returns the index of the byte that brings depth to zero, or -1.
-func lastBracket(opening, closing uint64, depth int) int {
-	for all := opening | closing; all != 0; all &= all - 1 {
-		if all&-all&closing == 0 {
-			depth++
-		} else if depth--; depth == 0 {
-			return bits.TrailingZeros64(all) / 8
+// brackets flags, in bit 6, the brackets of word that are outside of strings.
+// Inside has all bits set if word starts within a string, and next if the word
+// behind it does.
+func brackets(word, inside uint64) (opening, closing, next uint64) {
+	// Byte k of the product is the number of quotes up to byte k: odd within a
+	// string.
+	quotes := equal(word, '"') >> 7 * ones
+	// Outside of strings the brackets are the bytes with bits 6, 4 and 3. Bit 1 is set
+	// in the opening ones, bit 2 in the closing ones.
+	found := word & (word << 2) & (word << 3) &^ (quotes<<6 ^ inside) & flag6
+	return found & (word << 5), found & (word << 4), inside ^ -(quotes >> 56 & 1)
+}
+
+// findEnd returns the index of the byte that brings depth to zero, or -1.
+func findEnd(opening, closing [2]uint64, depth uint64) int {
+	for i := range opening {
+		for all := opening[i] | closing[i]; all != 0; all &= all - 1 {
+			if all&-all&closing[i] == 0 {
+				depth++
+			} else if depth--; depth == 0 {
+				return 8*i + bits.TrailingZeros64(all)/8
+			}
 		}
 	}
 	return -1
 }
 
 // skipTail does the work of skipNested in the last bytes of the input.
-func (s *Scanner) skipTail(depth int, inside bool) error {
+func (s *Scanner) skipTail(depth uint64, inside bool) error {
 	for ; s.pos < len(s.data); s.pos++ {
 		switch c := s.data[s.pos]; {
 		case c == '"':
@@ -130,7 +141,7 @@ func (s *Scanner) skipText() error {
 		data, i := s.data, s.pos
 		for i+9 <= len(data) {
 			word := binary.LittleEndian.Uint64(data[i:])
-			found := any8(word, '"') | any8(word, '\\')
+			found := first(word, '"') | first(word, '\\')
 			if found == 0 {
 				i += 8
 				continue
@@ -203,15 +214,21 @@ func (s *Scanner) skipWord() error {
 	return nil
 }
 
-// equal sets bit 7 of each byte of word that equals c.
+// equal flags, in bit 7, the bytes of word that equal c.
 func equal(word uint64, c byte) uint64 {
 	word ^= ones * uint64(c)
 	return ^((word&low7 + low7) | word | low7)
 }
 
-// any8 sets bit 7 of the first byte of word that equals c, and possibly of bytes
+// first flags, in bit 7, the first byte of word that equals c, and possibly some
 // behind it. It is cheaper than equal.
-func any8(word uint64, c byte) uint64 {
+func first(word uint64, c byte) uint64 {
 	word ^= ones * uint64(c)
 	return (word - ones) &^ word & flag7
 }
+
+// lowest has the bits of the n lowest bytes set.
+func lowest(n int) uint64 { return 1<<(8*n) - 1 }
+
+// sum adds up the bytes of word, which must not come to more than 255.
+func sum(word uint64) uint64 { return word * ones >> 56 }

@@ -142,7 +142,7 @@ func plain(text []byte) int {
 	for ; i+8 <= len(text); i += 8 {
 		word := binary.LittleEndian.Uint64(text[i:])
 		control := (word - ones*' ') & flag7
-		if found := any8(word, '"') | any8(word, '\\') | control | word&flag7; found != 0 {
+		if found := first(word, '"') | first(word, '\\') | control | word&flag7; found != 0 {
 			return i + bits.TrailingZeros64(found)/8
 		}
 	}
