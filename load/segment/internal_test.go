@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package segment
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBaseURL(t *testing.T) {
+	const us, eu = "https://api.segment.io", "https://events.eu1.segmentapis.com"
+	tests := []struct{ endpoint, want string }{
+		{"", us},
+		{"https://api.segment.io", us},
+		{"https://api.segment.io/", us},
+		{"https://api.segment.io/v1", us},
+		{"https://api.segment.io/v1/", us},
+		{"https://api.segment.io/v1/batch", us},
+		{"https://api.segment.io/v1/batch/", us},
+		{"https://api.segment.io//v1//batch//", us},
+		{"https://api.segment.io/batch", us},
+		{" api.segment.io/v1/batch\n", us},
+		{"api.segment.io", us},
+		{"events.eu1.segmentapis.com/v1", eu},
+		{"localhost:8080", "https://localhost:8080"},
+		{"http://127.0.0.1:8080/v1", "http://127.0.0.1:8080"},
+		{"http://[::1]:8080", "http://[::1]:8080"},
+		{"https://collector.example/team%2Fa/segment/", "https://collector.example/team%2Fa/segment"},
+		{"https://collector.example/segment/v1/batch", "https://collector.example/segment"},
+		{"https://collector.example/myv1", "https://collector.example/myv1"},
+		{"https://collector.example/minibatch", "https://collector.example/minibatch"},
+		{"ftp://api.segment.io", ""},
+		{"https://", ""},
+		{"https:///v1/batch", ""},
+		{"https://user:hunter2@api.segment.io", ""},
+		{"https://api.segment.io/v1/batch?writeKey=hunter2", ""},
+		{"https://api.segment.io/v1/batch#hunter2", ""},
+		{"https://hunter2\x7f/", ""},
+	}
+	for _, tt := range tests {
+		got, err := baseURL(tt.endpoint)
+		switch {
+		case err != nil:
+			if tt.want != "" || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("baseURL(%q): %v", tt.endpoint, err)
+			}
+		case got.String() != tt.want:
+			t.Errorf("baseURL(%q) = %q, want %q", tt.endpoint, got, tt.want)
+		}
+	}
+}
+
+func FuzzBaseURL(f *testing.F) {
+	for _, seed := range []string{"", "api.segment.io/v1/batch/", "https://[::1]:1/a/v1", "http://h/v1/v1/batch/batch", "://", "https://h/%2fv1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, endpoint string) {
+		base, err := baseURL(endpoint)
+		if err != nil {
+			return
+		}
+		whole, err := url.Parse(base.String() + batchPath)
+		if err != nil || whole.Host == "" || whole.User != nil || whole.RawQuery != "" {
+			t.Fatalf("%q became %q: %v", endpoint, base, err)
+		}
+		again, err := baseURL(whole.String())
+		if err != nil || again.String() != base.String() {
+			t.Fatalf("%q became %q and that %q: %v", endpoint, base, again, err)
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, seed := range []string{"", "0", "30", "-1", "1e3", "99999999999999999999", "Sat, 01 Jan 2000 00:01:30 GMT", "Saturday, 01-Jan-00 00:01:30 GMT"} {
+		f.Add(seed)
+	}
+	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, header string) {
+		if wait := retryAfter(header, now); wait < 0 || wait > longestAsked {
+			t.Fatalf("%q asks for %v", header, wait)
+		}
+	})
+}
+
+func TestBackOffStaysInItsBounds(t *testing.T) {
+	for attempt := range 100 {
+		whole := longestWait
+		if attempt < 7 {
+			whole = firstWait << attempt
+		}
+		for range 50 {
+			if wait := backOff(attempt); wait < whole/2 || wait > whole {
+				t.Fatalf("attempt %d waits %v", attempt, wait)
+			}
+		}
+	}
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package segment
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/analytics-go/v3"
+)
+
+// attempts is how often analytics-go tries a request.
+const attempts = 10
+
+// errPatience is the cause of the end of a delivery that took too long.
+var errPatience = errors.New("the server did not take the events in the time given")
+
+// post sends the items in one request, with retries, and returns the status that settled it: one that is
+// accepted or refused. Otherwise it returns an error.
+//
+// Each request has an analytics-go client of its own, whose batch size is the number of the events: so it
+// flushes exactly when all are in its queue. The connections beneath are shared.
+func (d *Destination) post(ctx context.Context, items []item) (status int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := &post{Destination: d, ctx: ctx, cancel: cancel, tail: tail(items), settled: make(chan struct{})}
+	p.open.Store(int64(len(items)))
+
+	if err := d.hold(ctx); err != nil {
+		return 0, fmt.Errorf("deliver to Segment: %w", err)
+	}
+	client, err := analytics.NewWithConfig(d.key.Reveal(), analytics.Config{
+		Endpoint: d.base, Transport: p, Callback: p, RetryAfter: p.wait, BatchSize: len(items), Interval: time.Second,
+		Logger: mute{}, // its lines hold whole events and whole answers
+	})
+	if err != nil {
+		return 0, errors.New("deliver to Segment: analytics-go does not take its configuration")
+	}
+	for i := range items {
+		if client.Enqueue(items[i].ticket) != nil {
+			cancel(errNotTaken)
+			break
+		}
+	}
+	// Close cuts the waits between attempts and makes the next failure final. So it comes after the outcome
+	// of every event, unless it is time to stop.
+	select {
+	case <-p.settled:
+	case <-ctx.Done():
+	}
+	_ = client.Close() // returns when no request is in flight and every outcome is in
+	return p.result()
+}
+
+// errNotTaken cannot happen to an item: newItem checked what analytics-go checks.
+var errNotTaken = errors.New("analytics-go did not take an event")
+
+// A post is one request over as many attempts as it takes. For analytics-go it is transport, callback and
+// retry policy.
+type post struct {
+	*Destination
+	ctx     context.Context // of the delivery: analytics-go knows none
+	cancel  context.CancelCauseFunc
+	tail    []byte        // the body after sentAt
+	open    atomic.Int64  // events without an outcome
+	settled chan struct{} // closed when open is 0
+
+	mu     sync.Mutex // held during an attempt
+	tried  int
+	status int   // of the answer that settled the request, or 0
+	last   error // why the last attempt did not settle it
+}
+
+// RoundTrip implements [http.RoundTripper]. Once the request is settled, for better or worse, it answers 200
+// by itself: analytics-go would try a refused request nine times more.
+func (p *post) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_ = req.Body.Close() // its tickets, for which the payloads go out
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.status == 0 {
+		status, wait, err := p.attempt(req)
+		switch {
+		case errors.Is(err, errPrint):
+			p.cancel(err)
+			return nil, err
+		case err != nil && p.ctx.Err() != nil:
+			return nil, p.ctx.Err()
+		case err != nil:
+			p.last = networkError(err)
+			return nil, p.last
+		case classOf(status) == transient:
+			p.last = statusError(status)
+			p.postpone(wait)
+			return answer(req, status), nil
+		}
+		p.status = status
+	}
+	return answer(req, http.StatusOK), nil
+}
+
+// attempt sends the payloads once. The status comes with the wait that the server asked for.
+func (p *post) attempt(req *http.Request) (status int, wait time.Duration, err error) {
+	// The context of req ends with the time that analytics-go gives an attempt, p.ctx with the delivery.
+	ctx, cancel := context.WithCancel(req.Context())
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+
+	out, err := p.newRequest(ctx, req)
+	if err != nil {
+		return 0, 0, err
+	}
+	p.tried++
+	p.requests.Add(1)
+	p.bytes.Add(out.ContentLength)
+	response, err := p.transport.RoundTrip(out)
+	if err != nil {
+		return 0, 0, err
+	}
+	// A body read to its end leaves the connection to the next request. What it says does not matter, nor
+	// that it breaks off: the status is the answer.
+	_, _ = io.CopyN(io.Discard, response.Body, maxDrainBytes)
+	_ = response.Body.Close()
+	return response.StatusCode, retryAfter(response.Header.Get("Retry-After"), time.Now()), nil
+}
+
+// newRequest is req with the staged payloads as its body. sentAt is the time of the attempt: Segment corrects
+// the time of an event by the difference between sentAt and its own clock.
+func (p *post) newRequest(ctx context.Context, req *http.Request) (*http.Request, error) {
+	head := head(time.Now())
+	body := func() io.Reader { return io.MultiReader(bytes.NewReader(head), bytes.NewReader(p.tail)) }
+	length := len(head) + len(p.tail)
+	if p.gzip {
+		packed, err := pack(body())
+		if err != nil {
+			return nil, err
+		}
+		body = func() io.Reader { return bytes.NewReader(packed) }
+		length = len(packed)
+	}
+	out, err := http.NewRequestWithContext(ctx, req.Method, req.URL.String(), body())
+	if err != nil {
+		return nil, err
+	}
+	out.ContentLength = int64(length)
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body()), nil }
+	out.Header.Set("Authorization", req.Header.Get("Authorization"))
+	out.Header.Set("Content-Type", "application/json")
+	out.Header.Set("User-Agent", p.userAgent)
+	if p.gzip {
+		out.Header.Set("Content-Encoding", "gzip")
+	}
+	if p.tried > 0 {
+		out.Header.Set("X-Retry-Count", strconv.Itoa(p.tried))
+	}
+	return out, nil
+}
+
+// wait is how long analytics-go waits after a failed attempt, counted from 0.
+func (p *post) wait(attempt int) time.Duration {
+	if attempt >= attempts-1 {
+		return 0 // it would wait although no attempt follows
+	}
+	wait := max(backOff(attempt), p.untilAllowed())
+	if deadline, ok := p.ctx.Deadline(); ok && time.Until(deadline) < wait {
+		p.cancel(errPatience) // rather now than after a wait for nothing
+	}
+	return wait
+}
+
+// Success implements [analytics.Callback].
+func (p *post) Success(analytics.Message) {
+	if p.open.Add(-1) == 0 {
+		close(p.settled)
+	}
+}
+
+// Failure implements [analytics.Callback]: every attempt failed, or the client is closed.
+func (p *post) Failure(m analytics.Message, _ error) {
+	p.cancel(errNotTaken)
+	p.Success(m)
+}
+
+// result returns what became of the request, after the client is closed.
+func (p *post) result() (status int, err error) {
+	switch {
+	case p.status != 0 && classOf(p.status) != permanent:
+		return p.status, nil
+	case p.status != 0:
+		return 0, fmt.Errorf("deliver to Segment: %w: %s", statusError(p.status), hint(p.status))
+	case p.tried == attempts:
+		return 0, fmt.Errorf("deliver to Segment: %w after %d attempts: the events stay in the stage; load again later", p.last, attempts)
+	case p.last != nil:
+		return 0, fmt.Errorf("deliver to Segment: %w; the last attempt: %w", context.Cause(p.ctx), p.last)
+	default:
+		return 0, fmt.Errorf("deliver to Segment: %w", context.Cause(p.ctx))
+	}
+}
+
+// postpone keeps every request of the destination back for a while.
+func (d *Destination) postpone(wait time.Duration) {
+	if wait == 0 {
+		return
+	}
+	d.logger.Info("destination asks to wait", "destination", d.Name(), "seconds", wait.Seconds())
+	until := time.Now().Add(wait).UnixNano()
+	for {
+		old := d.notBefore.Load()
+		if old >= until || d.notBefore.CompareAndSwap(old, until) {
+			return
+		}
+	}
+}
+
+func (d *Destination) untilAllowed() time.Duration {
+	return time.Until(time.Unix(0, d.notBefore.Load()))
+}
+
+// hold waits until requests are allowed.
+func (d *Destination) hold(ctx context.Context) error {
+	wait := d.untilAllowed()
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// The body is {"sentAt":"...","batch":[...]}.
+const wrapperBytes = len(`{"sentAt":"` + sentAtLayout + `","batch":[]}`)
+
+const sentAtLayout = "2006-01-02T15:04:05.000Z"
+
+func head(now time.Time) []byte {
+	b := append(make([]byte, 0, wrapperBytes), `{"sentAt":"`...)
+	b = now.UTC().AppendFormat(b, sentAtLayout)
+	return append(b, `","batch":[`...)
+}
+
+func tail(items []item) []byte {
+	size := 0
+	for _, it := range items {
+		size += len(it.payload) + 1
+	}
+	b := make([]byte, 0, size+1)
+	for i, it := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, it.payload...)
+	}
+	return append(b, "]}"...)
+}
+
+func pack(body io.Reader) ([]byte, error) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := io.Copy(w, body); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
+}
+
+// answer is a response to analytics-go, without what the server said.
+func answer(req *http.Request, status int) *http.Response {
+	return &http.Response{
+		Status: strconv.Itoa(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: http.NoBody, Request: req,
+	}
+}
+
+// mute is a logger that drops everything.
+type mute struct{}
+
+func (mute) Logf(string, ...any)   {}
+func (mute) Errorf(string, ...any) {}
