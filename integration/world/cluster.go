@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -148,7 +149,7 @@ func (c *Cluster) startAPIServer(dir string) error {
 		"--service-account-issuer", TokenIssuer,
 		"--service-account-key-file", in("sa.pub"), "--service-account-signing-key-file", in("sa.key"),
 		"--authorization-mode=Node,RBAC",
-		// Objects in etcd can then be read and changed as JSON: see Backdate.
+		// Objects in etcd are then JSON, the built-in ones too: see Plant.
 		"--storage-media-type=application/json",
 		// Pages after the first come from etcd, as before Kubernetes 1.34, so that a compaction is felt at once: see CompactNow.
 		"--feature-gates=ListFromCacheSnapshot=false",
@@ -199,9 +200,9 @@ func apiServerFiles(ca *authority, in func(string) string) (map[string][]byte, e
 }
 
 func (c *Cluster) stop() {
-	for i := len(c.processes) - 1; i >= 0; i-- {
+	for _, p := range slices.Backward(c.processes) {
 		// Nothing is worth saving, and the API server takes its time to say goodbye.
-		c.processes[i].stop(syscall.SIGKILL)
+		p.stop(syscall.SIGKILL)
 	}
 }
 

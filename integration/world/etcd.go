@@ -16,12 +16,6 @@ import (
 
 // etcd's JSON interface writes int64 as strings and bytes as base64.
 type (
-	etcdRange struct {
-		Key []byte `json:"key"`
-	}
-	etcdRangeAnswer struct {
-		KVs []etcdPut `json:"kvs"`
-	}
 	etcdPut struct {
 		Key   []byte `json:"key"`
 		Value []byte `json:"value"`
@@ -41,44 +35,61 @@ type (
 // every continue token that was given out before answers 410 Gone, reason Expired.
 func (c *Cluster) CompactNow(ctx context.Context) error {
 	// The current revision stays readable, so begin another one.
-	var now etcdPutAnswer
-	if err := post(ctx, c.etcd+"/v3/kv/put", etcdPut{Key: []byte("/world/compaction")}, &now); err != nil {
+	now, err := c.put(ctx, "/world/compaction", nil)
+	if err != nil {
 		return fmt.Errorf("compact etcd: %w", err)
 	}
-	if err := post(ctx, c.etcd+"/v3/kv/compaction", etcdCompaction{Revision: now.Header.Revision, Physical: true}, &struct{}{}); err != nil {
+	if err := post(ctx, c.etcd+"/v3/kv/compaction", etcdCompaction{Revision: now, Physical: true}, &struct{}{}); err != nil {
 		return fmt.Errorf("compact etcd: %w", err)
 	}
 	return nil
 }
 
-// Backdate gives a stored object another creationTimestamp, which the API server lets nobody choose. It works for
-// namespaces and custom resources.
+// Plant puts objects, given as JSON, into the API server's storage exactly as they are: with the UID, the times and the
+// status they have, which the server lets nobody choose, and without its checks. Each needs a UID and a
+// creationTimestamp. It works for namespaces and custom resources, and replaces what is there. Thousands take seconds.
+func (c *Cluster) Plant(ctx context.Context, objects ...[]byte) error {
+	return concurrently(ctx, len(objects), func(ctx context.Context, i int) error {
+		var object unstructured.Unstructured
+		if err := object.UnmarshalJSON(objects[i]); err != nil {
+			return fmt.Errorf("plant object %d: %w", i, err)
+		}
+		return c.plant(ctx, &object)
+	})
+}
+
+// Backdate gives a stored object another creationTimestamp.
 func (c *Cluster) Backdate(ctx context.Context, object *unstructured.Unstructured, created time.Time) error {
+	object = object.DeepCopy()
+	object.SetCreationTimestamp(metav1.NewTime(created))
+	return c.plant(ctx, object)
+}
+
+func (c *Cluster) plant(ctx context.Context, object *unstructured.Unstructured) error {
 	mapping, err := c.mapping(object.GroupVersionKind())
 	if err != nil {
 		return err
 	}
 	key := etcdKey(mapping.Resource.GroupResource(), object.GetNamespace(), object.GetName())
-	var found etcdRangeAnswer
-	if err := post(ctx, c.etcd+"/v3/kv/range", etcdRange{Key: []byte(key)}, &found); err != nil {
-		return fmt.Errorf("backdate %s: %w", key, err)
+	if created := object.GetCreationTimestamp(); object.GetUID() == "" || created.IsZero() {
+		return fmt.Errorf("plant %s: it needs a UID and a creationTimestamp", key)
 	}
-	if len(found.KVs) != 1 {
-		return fmt.Errorf("backdate %s: etcd has no such key", key)
-	}
-	var stored unstructured.Unstructured
-	if err := stored.UnmarshalJSON(found.KVs[0].Value); err != nil {
-		return fmt.Errorf("backdate %s: decode the stored object: %w", key, err)
-	}
-	stored.SetCreationTimestamp(metav1.NewTime(created))
-	value, err := stored.MarshalJSON()
+	object.SetResourceVersion("")
+	value, err := object.MarshalJSON()
 	if err != nil {
-		return fmt.Errorf("backdate %s: %w", key, err)
+		return fmt.Errorf("plant %s: %w", key, err)
 	}
-	if err := post(ctx, c.etcd+"/v3/kv/put", etcdPut{Key: []byte(key), Value: value}, &struct{}{}); err != nil {
-		return fmt.Errorf("backdate %s: %w", key, err)
+	if _, err := c.put(ctx, key, value); err != nil {
+		return fmt.Errorf("plant %s: %w", key, err)
 	}
 	return nil
+}
+
+// put stores a value in etcd and returns the revision that this made.
+func (c *Cluster) put(ctx context.Context, key string, value []byte) (revision int64, err error) {
+	var answer etcdPutAnswer
+	err = post(ctx, c.etcd+"/v3/kv/put", etcdPut{Key: []byte(key), Value: value}, &answer)
+	return answer.Header.Revision, err
 }
 
 // etcdKey is where the API server keeps an object: built-in resources without their group, cluster-scoped ones without

@@ -109,8 +109,8 @@ func startMinIO(ctx context.Context) (*minioServer, error) {
 		return nil, fmt.Errorf("make a log: %w", err)
 	}
 	shared.add(func() { output.Close() }) //nolint:errcheck // the process ends
-	quiet := testcontainers.WithLogger(log.NewNoopLogger())
-	provider, err := testcontainers.NewDockerProvider(testcontainers.Generic2DockerOptions(quiet)...)
+	log.SetDefault(log.NewNoopLogger())
+	provider, err := testcontainers.NewDockerProvider()
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,6 @@ func startMinIO(ctx context.Context) (*minioServer, error) {
 		testcontainers.WithExposedPorts("9000/tcp"),
 		testcontainers.WithTmpfs(map[string]string{"/data": "rw"}),
 		testcontainers.WithLabels(map[string]string{ownerLabel: strconv.Itoa(os.Getpid())}),
-		quiet,
 		testcontainers.WithLogConsumers(logFile{output}),
 		testcontainers.WithWaitStrategy(wait.ForHTTP("/minio/health/ready").WithPort("9000/tcp").WithStartupTimeout(time.Minute)),
 	)

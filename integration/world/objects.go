@@ -65,7 +65,7 @@ func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) 
 
 // Create creates objects, given as JSON, and gives each the status it came with. It returns them in the same order as the
 // server has them: with UIDs and times of its own, since it lets nobody choose those. Their namespaces must exist.
-// Thousands take seconds.
+// A thousand runs of full size take some ten seconds; Plant is for more.
 func (c *Cluster) Create(ctx context.Context, objects ...[]byte) ([]*unstructured.Unstructured, error) {
 	created := make([]*unstructured.Unstructured, len(objects))
 	err := concurrently(ctx, len(objects), func(ctx context.Context, i int) error {
@@ -140,12 +140,12 @@ func (c *Cluster) served(ctx context.Context, definition *unstructured.Unstructu
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return fmt.Errorf("read the definition %s: %w", definition.GetName(), err)
 	}
-	for _, v := range versions {
-		version, _ := v.(map[string]any) //nolint:errcheck // the server has accepted the definition
+	for _, v := range versions { // of the right shape, since the server has accepted the definition
+		version, _ := v.(map[string]any)
 		if version["served"] != true {
 			continue
 		}
-		name, _ := version["name"].(string) //nolint:errcheck // the server has accepted the definition
+		name, _ := version["name"].(string)
 		resource := schema.GroupVersionResource{Group: group, Version: name, Resource: plural}
 		if _, err := c.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
 			return fmt.Errorf("list %s: %w", resource, err)

@@ -109,7 +109,8 @@ func report(t testing.TB, logs ...string) {
 		for _, log := range logs {
 			t.Logf("%s ends with:\n%s", log, tail(log))
 			if data, err := os.ReadFile(log); err == nil {
-				os.WriteFile(filepath.Join(t.ArtifactDir(), filepath.Base(log)), data, 0o644) //nolint:errcheck // the end is printed above
+				name := filepath.Base(filepath.Dir(log)) + "-" + filepath.Base(log)
+				os.WriteFile(filepath.Join(t.ArtifactDir(), name), data, 0o644) //nolint:errcheck // the end is printed above
 			}
 		}
 	})

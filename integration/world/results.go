@@ -52,7 +52,7 @@ type ResultsServer struct {
 // Installations have no other.
 const ResultsServiceName = "tekton-results-api-service.tekton-pipelines.svc.cluster.local"
 
-// Results starts a Tekton Results API server on an empty database of its own in d. With Auth the test must run as root.
+// Results starts a Tekton Results API server on an empty database of its own in d.
 func Results(t testing.TB, d *Database, options ResultsOptions) *ResultsServer {
 	t.Helper()
 	r, conn, err := startResults(t.Context(), d, options)
@@ -160,9 +160,6 @@ LOGS_TYPE=File
 // access. It adds the account's files to files, and returns the token of another account that may do everything with
 // results and records.
 func inCluster(ctx context.Context, c *Cluster, dir string, cmd *exec.Cmd, files map[string][]byte) (token string, err error) {
-	if os.Getuid() != 0 {
-		return "", errors.New("start Tekton Results with authorization: it needs a mount namespace, which only root may make; run the tests as root")
-	}
 	const namespace, api, everything = "tekton-pipelines", "tekton-results-api", "world-results-everything"
 	role := object("rbac.authorization.k8s.io/v1", "ClusterRole", "", everything)
 	role.Object["rules"] = []any{map[string]any{"apiGroups": []any{"results.tekton.dev"}, "resources": []any{"*"}, "verbs": []any{"*"}}}
@@ -196,6 +193,14 @@ func inCluster(ctx context.Context, c *Cluster, dir string, cmd *exec.Cmd, files
 	cmd.Args = append([]string{"sh", "-c", script, account, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if uid := os.Getuid(); uid != 0 {
+		// Who is not root is root in a user namespace.
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+	}
 	return token, nil
 }
 

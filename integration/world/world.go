@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,8 +45,8 @@ func (c *closer) add(f func()) {
 func (c *closer) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := len(c.funcs) - 1; i >= 0; i-- {
-		c.funcs[i]()
+	for _, f := range slices.Backward(c.funcs) {
+		f()
 	}
 	c.funcs = nil
 }
