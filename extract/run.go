@@ -12,20 +12,33 @@ import (
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
+// Options say how sources are read.
+type Options struct {
+	// Timeout is how long each source may take; zero is no limit.
+	Timeout time.Duration
+	// Strict makes the first source that fails an error of the run.
+	Strict bool
+	// Logger gets one line for each source; nil discards them.
+	Logger *slog.Logger
+}
+
 // Run reads the sources one after another and passes the records that touch the
 // window to emit. It returns one report for each source that was asked.
 //
-// A source that fails does not stop the others, unless strict is set; if not one of
-// them can be read, the error is [ErrAllFailed]. Each source has perSource to
-// finish; zero is no limit. An error of emit, and the end of ctx, stop everything.
+// A source that fails does not stop the others, unless the options are strict; if not
+// one of them can be read, the error is [ErrAllFailed]. An error of emit, and
+// the end of ctx, stop everything.
 func Run(
-	ctx context.Context, sources []Source, window record.Window, perSource time.Duration, strict bool,
-	logger *slog.Logger, emit func(record.Record) error,
+	ctx context.Context, sources []Source, window record.Window, options Options, emit func(record.Record) error,
 ) ([]record.SourceReport, error) {
+	logger := options.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
 	reports := make([]record.SourceReport, 0, len(sources))
 	read, failed := 0, 0
 	for _, source := range sources {
-		report, err := runOne(ctx, source, window, perSource, emit)
+		report, err := runOne(ctx, source, window, options.Timeout, emit)
 		reports = append(reports, report)
 		if err != nil {
 			return reports, err
@@ -43,7 +56,7 @@ func Run(
 			slog.Int64("objects", report.Objects), slog.Int64("records", report.Records),
 			slog.Int64("invalid", report.Invalid), slog.Int64("bytes", report.Bytes),
 			slog.Float64("seconds", report.Seconds), slog.String("error", report.Error))
-		if strict && failed > 0 {
+		if options.Strict && failed > 0 {
 			return reports, fmt.Errorf("read source %s: %s", report.Name, report.Error)
 		}
 	}
