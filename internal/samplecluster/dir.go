@@ -3,7 +3,6 @@
 package samplecluster
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -39,8 +38,7 @@ func (c *Cluster) WriteDir(dir string) error {
 			runs[run.Namespace] = append(runs[run.Namespace], run.Index)
 		}
 	}
-	var exported []int
-	var single []int
+	var exported, single []int
 	for i, tenant := range c.Tenants {
 		in := runs[tenant.Name]
 		switch {
@@ -69,29 +67,35 @@ func (c *Cluster) WriteDir(dir string) error {
 			return err
 		}
 	}
-	err := writeFile(filepath.Join(dir, "exports", "pipelineruns.ndjson"), func(w *bufio.Writer) {
+	err := writeFile(filepath.Join(dir, "exports", "pipelineruns.ndjson"), func(yield func([]byte) bool) {
 		for object := range c.runsNow(exported) {
-			w.Write(append(object.JSON, '\n'))
+			if !yield(append(object.JSON, '\n')) {
+				return
+			}
 		}
 	})
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "tekton-results", "records.json"), func(w *bufio.Writer) {
-		between := `{"records":[`
-		for record := range c.Records() {
-			w.WriteString(between)
-			w.Write(record.AppendJSON(w.AvailableBuffer()))
-			between = ","
+	return writeFile(filepath.Join(dir, "tekton-results", "records.json"), c.page)
+}
+
+// page yields the parts of a page of records.
+func (c *Cluster) page(yield func([]byte) bool) {
+	before := `{"records":[`
+	for record := range c.Records() {
+		if !yield(record.AppendJSON([]byte(before))) {
+			return
 		}
-		w.WriteString(`],"next_page_token":""}`)
-	})
+		before = ","
+	}
+	_ = yield([]byte(`],"next_page_token":""}`))
 }
 
 func (c *Cluster) runsNow(indices []int) iter.Seq[Object] {
 	return func(yield func(Object) bool) {
 		for _, i := range indices {
-			if run := c.Run(i); !yield(run.Object(c.Now)) {
+			if !yield(c.Run(i).Object(c.Now)) {
 				return
 			}
 		}
@@ -114,18 +118,17 @@ func writeList(path string, objects iter.Seq[Object]) error {
 	if len(items) == 0 {
 		return nil
 	}
-	return writeFile(path, func(w *bufio.Writer) {
-		w.WriteString("{\n    \"apiVersion\": \"v1\",\n    \"items\": [")
-		for i, object := range items {
-			if i > 0 {
-				w.WriteByte(',')
+	return writeFile(path, func(yield func([]byte) bool) {
+		before := "{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n        "
+		for _, object := range items {
+			indented := bytes.NewBufferString(before)
+			_ = json.Indent(indented, object.JSON, "        ", "    ") // a template is valid JSON
+			if !yield(indented.Bytes()) {
+				return
 			}
-			w.WriteString("\n        ")
-			var indented bytes.Buffer
-			_ = json.Indent(&indented, object.JSON, "        ", "    ") // a valid template is valid JSON
-			w.Write(indented.Bytes())
+			before = ",\n        "
 		}
-		w.WriteString("\n    ],\n    \"kind\": \"List\",\n    \"metadata\": {\n        \"resourceVersion\": \"\"\n    }\n}\n")
+		_ = yield([]byte("\n    ],\n    \"kind\": \"List\",\n    \"metadata\": {\n        \"resourceVersion\": \"\"\n    }\n}\n"))
 	})
 }
 
@@ -147,27 +150,23 @@ func writeYAML(dir string, object Object) error {
 	if err != nil {
 		return fmt.Errorf("convert %s to YAML: %w", object.Kind, err)
 	}
-	return writeFile(path, func(w *bufio.Writer) { w.WriteString("---\n"); w.Write(text) })
+	return writeFile(path, slices.Values([][]byte{[]byte("---\n"), text}))
 }
 
-// writeFile makes the file and its folders. A failed write shows when w is
-// flushed.
-func writeFile(path string, write func(w *bufio.Writer)) error {
+// writeFile makes the file and its folders.
+func writeFile(path string, parts iter.Seq[[]byte]) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("make folder of sample cluster: %w", err)
 	}
 	file, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("write sample cluster: %w", err)
+		return fmt.Errorf("make file of sample cluster: %w", err)
 	}
 	defer file.Close()
-	w := bufio.NewWriter(file)
-	write(w)
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write sample cluster: %w", err)
+	for part := range parts {
+		if _, err := file.Write(part); err != nil {
+			return fmt.Errorf("write file of sample cluster: %w", err)
+		}
 	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("write sample cluster: %w", err)
-	}
-	return nil
+	return file.Close()
 }

@@ -15,14 +15,17 @@ import (
 // Marker is part of every made-up name. It is in nothing else.
 const Marker = "quokka"
 
-const usersPerTenant = 3
+const (
+	usersPerTenant = 3
+	managedPrefix  = Marker + "-managed-"
+)
 
 // Names lists every made-up name, each once, in order: namespaces, users, e-mail
 // addresses, organisations, components (repositories are called the same),
 // applications, repository URLs, images, snapshots, releases, PipelineRuns and
 // commit subjects, and the commit hashes, which alone do without Marker.
 func (c *Cluster) Names() []string {
-	var names []string
+	names := []string{managedPrefix}
 	for i, tenant := range c.Tenants {
 		names = append(names, tenant.Name, tenant.org)
 		for k := range usersPerTenant {

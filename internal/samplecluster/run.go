@@ -94,11 +94,31 @@ var (
 		reason string
 		phase  phase
 	}{
-		{succeeded, done}, {failed, done}, {succeeded, done}, {succeeded, running}, {cancelled, done},
-		{succeeded, done}, {completed, done}, {succeeded, done}, {timedOut, done}, {succeeded, done},
-		{succeeded, pending}, {succeeded, done}, {failed, done}, {succeeded, done}, {couldntGetTask, done},
-		{succeeded, done}, {succeeded, done}, {cancelled, done}, {succeeded, done}, {failed, running},
-		{succeeded, done}, {completed, done}, {succeeded, done}, {failed, done}, {succeeded, done},
+		{succeeded, done},
+		{failed, done},
+		{succeeded, done},
+		{succeeded, running},
+		{cancelled, done},
+		{succeeded, done},
+		{completed, done},
+		{succeeded, done},
+		{timedOut, done},
+		{succeeded, done},
+		{succeeded, pending},
+		{succeeded, done},
+		{failed, done},
+		{succeeded, done},
+		{couldntGetTask, done},
+		{succeeded, done},
+		{succeeded, done},
+		{cancelled, done},
+		{succeeded, done},
+		{failed, running},
+		{succeeded, done},
+		{completed, done},
+		{succeeded, done},
+		{failed, done},
+		{succeeded, done},
 	}
 )
 
@@ -106,11 +126,11 @@ var (
 var minutes = [kinds][2]int64{Build: {8, 40}, Integration: {2, 6}, Managed: {10, 30}, Release: {5, 15}, Plain: {1, 5}}
 
 // Run is the i-th run there ever was, from 0.
-func (c *Cluster) Run(i int) Run {
+func (c *Cluster) Run(i int) *Run {
 	random := c.random(i, 1)
 	component := &c.Components[random.IntN(c.active)]
 	fate := fateCircle[i%len(fateCircle)]
-	r := Run{
+	r := &Run{
 		Index:       i,
 		Kind:        kindCircle[i%len(kindCircle)],
 		Namespace:   component.Namespace,
@@ -148,7 +168,7 @@ func (r *Run) identify(i int, random *rand.Rand) {
 	case Integration:
 		r.Type, r.Name = "test", r.Application+"-policy-"+r.suffix
 	case Managed:
-		r.Type, r.Name = "managed", Marker+"-managed-"+r.suffix
+		r.Type, r.Name = "managed", managedPrefix+r.suffix
 		r.Namespace = r.cluster.Tenants[0].Name
 	case Release:
 		r.Type, r.Name = pick(random, []string{"release", "tenant", "final"}), r.Application+"-release-"+r.suffix

@@ -36,7 +36,7 @@ type segment struct {
 
 // A task of a pipeline, with the parts of the JSON that refers to it.
 type task struct {
-	name, child, skipped string
+	child, skipped string
 }
 
 // append adds the object to dst.
@@ -61,9 +61,29 @@ func (t *template) append(dst []byte, f *filling) []byte {
 // compile reads a template and its pipeline; a mistake in them is one of the
 // program and panics.
 func compile(run, pipeline string) *template {
-	c := compiler{object: parse(run), pipeline: parse(pipeline)}
-	c.params = c.parameters()
-	c.readTasks()
+	var values struct{ Spec struct{ Params []param } }
+	var spec struct {
+		Params         []param
+		Tasks, Finally []struct {
+			Name string
+			When json.RawMessage
+		}
+	}
+	c := compiler{object: make(map[string]any), pipeline: make(map[string]any)}
+	parse(run, &values, &c.object)
+	parse(pipeline, &spec, &c.pipeline)
+
+	c.params = replacer(append(values.Spec.Params, spec.Params...))
+	for _, t := range append(spec.Tasks, spec.Finally...) {
+		when := ""
+		if len(t.When) > 0 {
+			when = `,"whenExpressions":` + c.params.Replace(marshal(t.When))
+		}
+		c.template.tasks = append(c.template.tasks, task{
+			child:   "-" + t.Name + `","pipelineTaskName":"` + t.Name + `"` + when + `}`,
+			skipped: `{"name":"` + t.Name + `"` + when + `,"reason":"`,
+		})
+	}
 	c.value(c.object, 0)
 	for _, s := range c.template.segments {
 		c.template.size += len(s.text)
@@ -75,56 +95,34 @@ type compiler struct {
 	template         template
 	object, pipeline map[string]any
 	params           *strings.Replacer
-	resolve          bool
+	resolve          bool // replace parameters in strings
 }
 
-func parse(text string) map[string]any {
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.UseNumber()
-	var object map[string]any
-	if err := decoder.Decode(&object); err != nil {
-		panic(fmt.Sprintf("samplecluster: read template: %v", err))
+// A param is a parameter of a run, or of a pipeline with its default.
+type param struct {
+	Name           string
+	Value, Default any
+}
+
+func parse(text string, into ...any) {
+	for _, v := range into {
+		if err := json.Unmarshal([]byte(text), v); err != nil {
+			panic(fmt.Sprintf("samplecluster: read template: %v", err))
+		}
 	}
-	return object
 }
 
-// parameters replaces $(params.x) by the run's value or the pipeline's default.
-func (c *compiler) parameters() *strings.Replacer {
-	values := make(map[string]string)
-	read := func(list any, key string) {
-		params, _ := list.([]any)
-		for _, p := range params {
-			param := p.(map[string]any)
-			if value, ok := param[key].(string); ok {
-				values["$(params."+param["name"].(string)+")"] = value
+// replacer replaces $(params.x) by the first value that x has.
+func replacer(params []param) *strings.Replacer {
+	var pairs []string
+	for _, p := range params {
+		for _, value := range []any{p.Value, p.Default} {
+			if text, ok := value.(string); ok {
+				pairs = append(pairs, "$(params."+p.Name+")", text)
 			}
 		}
 	}
-	read(c.pipeline["params"], "default")
-	read(c.object["spec"].(map[string]any)["params"], "value")
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		pairs = append(pairs, name, values[name])
-	}
 	return strings.NewReplacer(pairs...)
-}
-
-// readTasks lists the tasks of the pipeline in order.
-func (c *compiler) readTasks() {
-	finally, _ := c.pipeline["finally"].([]any)
-	for _, t := range slices.Concat(c.pipeline["tasks"].([]any), finally) {
-		properties := t.(map[string]any)
-		name := properties["name"].(string)
-		when := ""
-		if properties["when"] != nil {
-			when = `,"whenExpressions":` + c.params.Replace(marshal(properties["when"]))
-		}
-		c.template.tasks = append(c.template.tasks, task{
-			name:    name,
-			child:   "-" + name + `","pipelineTaskName":"` + name + `"` + when + `}`,
-			skipped: `{"name":"` + name + `"` + when + `,"reason":"`,
-		})
-	}
 }
 
 // value compiles a value that is there in states that hold all of when. Members
@@ -148,8 +146,9 @@ func (c *compiler) value(value any, when state) {
 		first := true
 		for _, item := range v {
 			present := when
-			if object, ok := item.(map[string]any); ok && object["?"] != nil {
-				present |= parseState(object["?"].(string))
+			if object, ok := item.(map[string]any); ok {
+				condition, _ := object["?"].(string)
+				present |= parseState(condition)
 				delete(object, "?")
 			}
 			first = c.comma(first, present, when)
@@ -194,21 +193,23 @@ func (c *compiler) special(text string, when state) {
 	}
 }
 
-// fieldsOf lists the fields at the paths, as managedFields does.
+// fieldsOf lists the fields at the paths, of the form X or X.Y, as managedFields
+// does.
 func (c *compiler) fieldsOf(paths []string) map[string]any {
 	all := make(map[string]any)
 	for _, path := range paths {
-		from, to := any(c.object), all
-		keys := strings.Split(path, ".")
-		for _, key := range keys[:len(keys)-1] {
-			from = from.(map[string]any)[key]
-			if to["f:"+key] == nil {
-				to["f:"+key] = make(map[string]any)
-			}
-			to = to["f:"+key].(map[string]any)
+		section, key, nested := strings.Cut(path, ".")
+		if !nested {
+			all["f:"+section] = c.owned(c.object[section])
+			continue
 		}
-		last := keys[len(keys)-1]
-		to["f:"+last] = c.owned(from.(map[string]any)[last])
+		object, _ := c.object[section].(map[string]any)
+		fields, _ := all["f:"+section].(map[string]any)
+		if fields == nil {
+			fields = make(map[string]any)
+			all["f:"+section] = fields
+		}
+		fields["f:"+key] = c.owned(object[key])
 	}
 	return all
 }
