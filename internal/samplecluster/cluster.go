@@ -189,8 +189,8 @@ func (c *Cluster) Objects() iter.Seq[Object] {
 }
 
 // Runs yields every run there ever was, pruned ones included.
-func (c *Cluster) Runs() iter.Seq[*Run] {
-	return func(yield func(*Run) bool) {
+func (c *Cluster) Runs() iter.Seq[Run] {
+	return func(yield func(Run) bool) {
 		for i := range c.runs {
 			if !yield(c.Run(i)) {
 				return

@@ -92,7 +92,7 @@ func TestRunIsWhatItSays(t *testing.T) {
 			t.Fatalf("run %d is created %v, started %v, completed %v", run.Index, run.Created, run.Started, run.Completed)
 		}
 		for _, at := range []time.Time{run.Started.Add(-time.Second), run.Completed.Add(-time.Second), run.Completed} {
-			checkRun(t, run, at)
+			checkRun(t, &run, at)
 		}
 	}
 }

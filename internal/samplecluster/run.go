@@ -126,11 +126,11 @@ var (
 var minutes = [kinds][2]int64{Build: {8, 40}, Integration: {2, 6}, Managed: {10, 30}, Release: {5, 15}, Plain: {1, 5}}
 
 // Run is the i-th run there ever was, from 0.
-func (c *Cluster) Run(i int) *Run {
+func (c *Cluster) Run(i int) Run {
 	random := c.random(i, 1)
 	component := &c.Components[random.IntN(c.active)]
 	fate := fateCircle[i%len(fateCircle)]
-	r := &Run{
+	r := Run{
 		Index:       i,
 		Kind:        kindCircle[i%len(kindCircle)],
 		Namespace:   component.Namespace,
@@ -225,7 +225,7 @@ func (r *Run) happen(phase phase, random *rand.Rand) {
 }
 
 // ChildrenAt is the number of child references that the run has at that time.
-func (r *Run) ChildrenAt(at time.Time) int {
+func (r Run) ChildrenAt(at time.Time) int {
 	switch {
 	case at.Before(r.Started):
 		return 0
@@ -237,13 +237,13 @@ func (r *Run) ChildrenAt(at time.Time) int {
 }
 
 // Object is the run as it is at that time, be it in the future.
-func (r *Run) Object(at time.Time) Object {
+func (r Run) Object(at time.Time) Object {
 	object := Object{APIVersion: "tekton.dev/v1", Kind: "PipelineRun", Namespace: r.Namespace, Name: r.Name, UID: r.UID}
 	object.JSON = r.AppendJSON(make([]byte, 0, r.cluster.templates[r.Kind].size*5/4), at)
 	return object
 }
 
 // AppendJSON appends the JSON of Object to dst.
-func (r *Run) AppendJSON(dst []byte, at time.Time) []byte {
+func (r Run) AppendJSON(dst []byte, at time.Time) []byte {
 	return r.cluster.templates[r.Kind].append(dst, r.fill(at))
 }
