@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package identity finds out which cluster is read, and which versions run there.
+//
+// All pseudonyms are salted with the cluster's ID. If it changed, every name
+// would get a new pseudonym and no one could tell. So when a place that may hold the
+// ID cannot be read, that is an error, and never a reason to try the next.
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/record"
+)
+
+// A Getter reads objects of the Kubernetes API: *kube.Client is one.
+type Getter interface {
+	// Get decodes the object at path. Its error is an [*extract.Error], with outcome
+	// absent when there is no such object.
+	Get(ctx context.Context, path string, object any) error
+}
+
+// Options are what is known beforehand; what is set here is not looked up.
+type Options struct {
+	ClusterID         string
+	KonfluxVersion    string
+	KubernetesVersion string
+	// Logger gets a warning when versions cannot be read; nil drops it.
+	Logger *slog.Logger
+}
+
+// An Identity says which cluster it is. The ID itself does not come out of it.
+type Identity struct {
+	clusterID string
+	// KonfluxVersion and KubernetesVersion are zero when they are not known, or do not
+	// look like versions.
+	KonfluxVersion, KubernetesVersion telemetry.Version
+}
+
+// Pseudonymizer returns what hides the names of this cluster: keyed with key, or
+// not keyed when key is nil.
+func (i Identity) Pseudonymizer(key []byte) (*telemetry.Pseudonymizer, error) {
+	if key == nil {
+		return telemetry.NewPseudonymizer(i.clusterID)
+	}
+	return telemetry.NewKeyedPseudonymizer(i.clusterID, key)
+}
+
+// Resolve finds out the identity of the cluster behind api. Its ID is the one given in
+// options, else the one that the product publishes (ConfigMap konflux-public-info), else
+// OpenShift's, else the UID of namespace kube-system. The versions are those in options,
+// else those that the product publishes; that of Kubernetes is else the API server's.
+//
+// With no api (nil), there is only what options say.
+func Resolve(ctx context.Context, api Getter, options Options) (Identity, error) {
+	if api == nil {
+		if options.ClusterID == "" {
+			return Identity{}, errors.New("find the cluster ID: without access to the cluster, pass --cluster-id or set CLUSTER_ID")
+		}
+		return identity(options.ClusterID, options.KonfluxVersion, options.KubernetesVersion), nil
+	}
+	logger := options.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	id, konflux, kubernetes := options.ClusterID, options.KonfluxVersion, options.KubernetesVersion
+	if id == "" || konflux == "" || kubernetes == "" {
+		info, err := readInfo(ctx, api)
+		switch {
+		case err == nil:
+			id, konflux, kubernetes = first(id, info.ClusterID), first(konflux, info.KonfluxVersion), first(kubernetes, info.KubernetesVersion)
+		case id == "":
+			return Identity{}, fmt.Errorf("find the cluster ID: pass --cluster-id or set CLUSTER_ID, or: %w", err)
+		default:
+			logger.WarnContext(ctx, "published versions cannot be read", slog.Any("error", err))
+		}
+	}
+	if id == "" {
+		var err error
+		if id, err = clusterID(ctx, api); err != nil {
+			return Identity{}, fmt.Errorf("find the cluster ID: pass --cluster-id or set CLUSTER_ID, or: %w", err)
+		}
+	}
+	if kubernetes == "" {
+		var version struct {
+			GitVersion string `json:"gitVersion"`
+		}
+		if err := api.Get(ctx, "/version", &version); err != nil {
+			logger.WarnContext(ctx, "version of Kubernetes cannot be read", slog.Any("error", err))
+		}
+		kubernetes = version.GitVersion
+	}
+	return identity(id, konflux, kubernetes), nil
+}
+
+// identity drops versions that do not look like versions.
+func identity(id, konflux, kubernetes string) Identity {
+	i := Identity{clusterID: id}
+	i.KonfluxVersion, _ = telemetry.ParseVersion(konflux)
+	i.KubernetesVersion, _ = telemetry.ParseVersion(kubernetes)
+	return i
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// An info is what is read of info.json, which the product's operator publishes.
+type info struct {
+	ClusterID         string `json:"clusterId"`
+	KonfluxVersion    string `json:"konfluxVersion"`
+	KubernetesVersion string `json:"kubernetesVersion"`
+}
+
+// readInfo returns what is published; nothing when that is nothing.
+func readInfo(ctx context.Context, api Getter) (info, error) {
+	const path = "/api/v1/namespaces/konflux-info/configmaps/konflux-public-info"
+	var published struct {
+		Data map[string]string `json:"data"`
+	}
+	var i info
+	if err := api.Get(ctx, path, &published); isAbsent(err) {
+		return i, nil
+	} else if err != nil {
+		return i, hint(err, "allow to get configmap konflux-public-info in namespace konflux-info")
+	}
+	text, ok := published.Data["info.json"]
+	if !ok {
+		return i, nil
+	}
+	if err := json.Unmarshal([]byte(text), &i); err != nil {
+		return info{}, &extract.Error{
+			Outcome: record.OutcomeError, Op: "read info.json of configmap konflux-public-info in namespace konflux-info",
+			Hint: "it is not a JSON object with texts", Err: err,
+		}
+	}
+	return i, nil
+}
+
+// clusterID returns OpenShift's ID of the cluster, else the UID of kube-system, which
+// lives as long as the cluster.
+func clusterID(ctx context.Context, api Getter) (string, error) {
+	openShift := true
+	if err := api.Get(ctx, "/apis/config.openshift.io", &struct{}{}); isAbsent(err) {
+		openShift = false
+	} else if err != nil {
+		return "", hint(err, "allow to get /apis/config.openshift.io, as every authenticated user may by default")
+	}
+	if openShift {
+		var version struct {
+			Spec struct {
+				ClusterID string `json:"clusterID"`
+			} `json:"spec"`
+		}
+		if err := api.Get(ctx, "/apis/config.openshift.io/v1/clusterversions/version", &version); err != nil {
+			return "", hint(err, "allow to get clusterversions.config.openshift.io")
+		}
+		return known(version.Spec.ClusterID, "read spec.clusterID of clusterversion version")
+	}
+	var namespace struct {
+		Metadata struct {
+			UID string `json:"uid"`
+		} `json:"metadata"`
+	}
+	if err := api.Get(ctx, "/api/v1/namespaces/kube-system", &namespace); err != nil {
+		return "", hint(err, "allow to get namespace kube-system")
+	}
+	return known(namespace.Metadata.UID, "read metadata.uid of namespace kube-system")
+}
+
+func known(id, op string) (string, error) {
+	if id == "" {
+		return "", &extract.Error{Outcome: record.OutcomeError, Op: op, Hint: "it is empty"}
+	}
+	return id, nil
+}
+
+func isAbsent(err error) bool {
+	e, ok := errors.AsType[*extract.Error](err)
+	return ok && e.Status == http.StatusNotFound
+}
+
+// hint replaces the hint of an error that says "forbidden".
+func hint(err error, text string) error {
+	if e, ok := errors.AsType[*extract.Error](err); ok && e.Outcome == record.OutcomeForbidden {
+		replaced := *e
+		replaced.Hint = text
+		return &replaced
+	}
+	return err
+}
