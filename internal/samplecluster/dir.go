@@ -112,15 +112,14 @@ func (c *Cluster) componentsOf(tenant Tenant) iter.Seq[Object] {
 	}
 }
 
-// writeList writes a List as kubectl prints it, or nothing when it is empty.
+// writeList writes a List as kubectl prints it.
 func writeList(path string, objects iter.Seq[Object]) error {
-	items := slices.Collect(objects)
-	if len(items) == 0 {
-		return nil
-	}
 	return writeFile(path, func(yield func([]byte) bool) {
-		before := "{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n        "
-		for _, object := range items {
+		if !yield([]byte("{\n    \"apiVersion\": \"v1\",\n    \"items\": [")) {
+			return
+		}
+		before := "\n        "
+		for object := range objects {
 			indented := bytes.NewBufferString(before)
 			_ = json.Indent(indented, object.JSON, "        ", "    ") // a template is valid JSON
 			if !yield(indented.Bytes()) {
