@@ -75,12 +75,12 @@ func NewControlPlane(t testing.TB) *Cluster {
 // TokenIssuer is the issuer of service account tokens and the audience they have unless asked otherwise.
 const TokenIssuer = "https://kubernetes.default.svc"
 
-func startControlPlane() (c *Cluster, err error) {
+func startControlPlane() (_ *Cluster, err error) {
 	dir, err := newFolder("cluster")
 	if err != nil {
 		return nil, err
 	}
-	c = &Cluster{}
+	c := &Cluster{}
 	defer func() {
 		if err != nil {
 			c.stop()
