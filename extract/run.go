@@ -43,19 +43,13 @@ func Run(
 		if err != nil {
 			return reports, err
 		}
-		level := slog.LevelInfo
 		switch {
 		case report.Failed():
-			level = slog.LevelWarn
 			failed++
 		case report.Outcome == record.OutcomeOK:
 			read++
 		}
-		logger.LogAttrs(ctx, level, "source read",
-			slog.String("source", report.Name.String()), slog.String("outcome", report.Outcome.String()),
-			slog.Int64("objects", report.Objects), slog.Int64("records", report.Records),
-			slog.Int64("invalid", report.Invalid), slog.Int64("bytes", report.Bytes),
-			slog.Float64("seconds", report.Seconds), slog.String("error", report.Error))
+		log(ctx, logger, &report)
 		if options.Strict && failed > 0 {
 			return reports, fmt.Errorf("read source %s: %s", report.Name, report.Error)
 		}
@@ -64,6 +58,20 @@ func Run(
 		return reports, ErrAllFailed
 	}
 	return reports, nil
+}
+
+func log(ctx context.Context, logger *slog.Logger, report *record.SourceReport) {
+	attributes := []slog.Attr{
+		slog.String("source", report.Name.String()), slog.String("outcome", report.Outcome.String()),
+		slog.Int64("objects", report.Objects), slog.Int64("records", report.Records),
+		slog.Int64("invalid", report.Invalid), slog.Int64("bytes", report.Bytes),
+		slog.Float64("seconds", report.Seconds),
+	}
+	if report.Failed() {
+		logger.LogAttrs(ctx, slog.LevelWarn, "source failed", append(attributes, slog.String("error", report.Error))...)
+		return
+	}
+	logger.LogAttrs(ctx, slog.LevelInfo, "source read", attributes...)
 }
 
 // runOne reads one source. The error is one that ends the run.
@@ -94,12 +102,14 @@ func runOne(
 	})
 	report.Seconds = time.Since(start).Seconds()
 	report.Objects, report.Invalid, report.Bytes = stats.Objects, stats.Invalid, stats.Bytes
-	report.Outcome, report.Error = outcome(err, limit)
-	if emitting != nil {
+	switch report.Outcome, report.Error = outcome(err); {
+	case emitting != nil:
 		return report, emitting
-	}
-	if err != nil && ctx.Err() != nil {
+	case err != nil && ctx.Err() != nil:
 		return report, fmt.Errorf("read source %s: %w", report.Name, ctx.Err())
+	case err != nil && limited.Err() != nil:
+		report.Outcome = record.OutcomeTimeout
+		report.Error = fmt.Sprintf("not done within %s: allow more time for each source", limit)
 	}
 	return report, nil
 }
@@ -127,15 +137,15 @@ func contain(read func(emitted *bool) error) (err error) {
 
 // outcome classifies the error of a source and words it. Only an Error is known to
 // hold no word from outside.
-func outcome(err error, limit time.Duration) (record.SourceOutcome, string) {
-	var own *Error
+func outcome(err error) (record.SourceOutcome, string) {
+	own, ok := errors.AsType[*Error](err)
 	switch {
 	case err == nil:
 		return record.OutcomeOK, ""
-	case errors.Is(err, context.DeadlineExceeded):
-		return record.OutcomeTimeout, fmt.Sprintf("not done within %s: allow more time for each source", limit)
-	case errors.As(err, &own):
+	case ok:
 		return own.Outcome, own.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return record.OutcomeTimeout, "no answer came in time"
 	default:
 		return record.OutcomeError, "reading stopped for a reason that is not known"
 	}
