@@ -3,7 +3,7 @@
 #
 # Installs what the integration tests need from Debian and is missing, and starts a Docker engine when none answers:
 # PostgreSQL (behind the real Tekton Results), a Docker engine (for MinIO, through testcontainers), node and npm (for the
-# checks with other clients). Safe to run again; takes well under a second when all is there. Needs root and apt to
+# checks with other clients), a C compiler (for the race detector). Safe to run again; takes well under a second when all is there. Needs root and apt to
 # install; elsewhere it says what to install and exits 1.
 set -euo pipefail
 
@@ -18,6 +18,7 @@ missing=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 have node || missing+=(nodejs)
 have npm || missing+=(npm)
+have gcc || missing+=(gcc libc6-dev)
 if ! engine_answers; then
   # An engine that runs elsewhere (DOCKER_HOST, another user's rootless one) is not ours to replace.
   can_start_engine || stop "no Docker engine answers; start one, or let this user reach it, and run 'make test' again"

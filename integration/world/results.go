@@ -34,6 +34,8 @@ type ResultsOptions struct {
 	PartialResponse bool     // heed the list of fields a client asks for; off, it is silently ignored
 	TLS             bool     // serve TLS, with a certificate of a CA of its own
 	Auth            *Cluster // ask this cluster who a token is and what it may do; nil lets everybody do everything
+
+	Beside *ResultsServer // serve the database of this server, set up in another way
 }
 
 // ResultsServer is a Tekton Results API server for one test.
@@ -84,7 +86,9 @@ func startResults(ctx context.Context, d *Database, options ResultsOptions) (*Re
 		database: filepath.Base(dir),
 	}
 	r.URL = "http://" + r.Addr
-	if err := d.create(ctx, r.database); err != nil {
+	if options.Beside != nil {
+		r.database = options.Beside.database
+	} else if err := d.create(ctx, r.database); err != nil {
 		return nil, nil, err
 	}
 	// The server reads this file from its working folder, and from its environment only keys that are in it.
