@@ -9,8 +9,8 @@
 //     named after the end of its window and the hash of its content.
 //   - A manifest is the commit mark of a batch. Data goes first, the manifest
 //     last; a file that no manifest names does not exist.
-//   - A checkpoint is how far a source has been read; it lives in the manifest, so
-//     that data and checkpoint move in one write.
+//   - Coverage is the spans of time that each source has been read for; it lives in
+//     the manifest, so that data and coverage move in one write.
 //   - A receipt says what became of a batch at one destination.
 //
 // docs/format.md specifies the layout.
@@ -19,8 +19,10 @@ package stage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -70,3 +72,22 @@ type Condition struct {
 
 // ErrChanged says that an object is no longer the one that the condition named.
 var ErrChanged = errors.New("object has changed")
+
+// CheckKey returns an error unless key is one that every bucket can hold: 1 to
+// 1,000 bytes of letters, digits and "-_.=+@,:!" in parts joined by single
+// slashes, no part beginning with a dot or longer than 200 bytes.
+func CheckKey(key string) error {
+	if len(key) == 0 || len(key) > 1000 {
+		return errors.New("key has no or too many bytes")
+	}
+	for part := range strings.SplitSeq(key, "/") {
+		if part == "" || len(part) > 200 || part[0] == '.' || strings.ContainsFunc(part, isOdd) {
+			return fmt.Errorf("key %q has a part that is empty or too long, begins with a dot or has an odd character", key)
+		}
+	}
+	return nil
+}
+
+func isOdd(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.=+@,:!", c)
+}

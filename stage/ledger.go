@@ -37,11 +37,6 @@ type Options struct {
 	WorkDir string
 	// MemoryBytes bounds the memory for sorting; 0 means 8 MiB.
 	MemoryBytes int
-	// MaxLookback is how far back from its end an automatic window may reach, as
-	// given to [NextWindow]. A source that could not be read for longer has a gap,
-	// which is written down, and its checkpoint moves past it. Zero means that a
-	// checkpoint never moves past a gap.
-	MaxLookback time.Duration
 	// Logger may be nil.
 	Logger *slog.Logger
 }

@@ -39,12 +39,10 @@ type Manifest struct {
 	// MinTime and MaxTime are the times of the earliest and the latest event.
 	MinTime time.Time `json:"minTime"`
 	MaxTime time.Time `json:"maxTime"`
-	// Checkpoints has, for each source, the time up to which it has been read
-	// without a gap, other than the gaps that a manifest lists.
-	Checkpoints map[record.SourceName]time.Time `json:"checkpoints"`
-	// Gaps are spans that this run passed over for good, because they lie further
-	// back than a run may reach. Staging them takes a run with an explicit window.
-	Gaps []Gap `json:"gaps,omitempty"`
+	// Coverage has, for each source, the spans of time that have been read to their
+	// end, by this run and those before: disjoint and in ascending order. A span of
+	// no length marks when a source was first tried.
+	Coverage Coverage `json:"coverage"`
 	// Carried is what later runs have to know and would not find in the batches
 	// that they read.
 	Carried Carried `json:"carried"`
@@ -72,12 +70,6 @@ type File struct {
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 	Rows   int64  `json:"rows"`
-}
-
-// A Gap is a span of time in which a source was not read.
-type Gap struct {
-	Source record.SourceName `json:"source"`
-	record.Window
 }
 
 // Carried passes from each manifest to the next.

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package parquetfile
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/segment-bridge/segment-bridge/telemetry"
+)
+
+// A Writer writes events to one file. They must be written in ascending order of
+// name, time and message ID. The same events make the same bytes. It is not safe
+// for concurrent use.
+type Writer struct {
+	schema  *Schema
+	library telemetry.Library
+	parquet *parquet.Writer
+
+	rows    [batchRows]parquet.Row // of which the first n wait to be written
+	n       int
+	payload []byte // the payloads of those rows, one after the other
+}
+
+// batchRows is how many rows go to the Parquet writer at once.
+const batchRows = 64
+
+// NewWriter returns a Writer to w; library is who sends the events.
+func NewWriter(w io.Writer, schema *Schema, library telemetry.Library) *Writer {
+	return &Writer{
+		schema: schema, library: library,
+		parquet: parquet.NewWriter(w, options(schema.parquet, schema.plan.Hash())...),
+		payload: make([]byte, 0, batchRows*1024),
+	}
+}
+
+// Write appends one event.
+func (w *Writer) Write(e *telemetry.Event) error {
+	row := w.rows[w.n]
+	if row == nil {
+		row = make(parquet.Row, w.schema.width)
+	}
+	for i := range row {
+		row[i] = parquet.NullValue().Level(0, 0, i)
+	}
+	row[0] = text(e.MessageID).Level(0, 0, 0)
+	row[1] = text(e.Name).Level(0, 0, 1)
+	row[2] = parquet.Int64Value(e.Time.UnixMicro()).Level(0, 0, 2)
+	for _, p := range e.Properties {
+		column, ok := w.schema.columns[p.Name]
+		if !ok {
+			return fmt.Errorf("write Parquet: property %q is not in the plan", p.Name)
+		}
+		if !p.Value.IsNull() {
+			row[column] = value(p.Value).Level(0, 1, column)
+		}
+	}
+	start := len(w.payload)
+	w.payload = e.AppendTrack(w.payload, w.library)
+	last := w.schema.width - 1
+	row[last] = parquet.ByteArrayValue(w.payload[start:]).Level(0, 0, last)
+
+	w.rows[w.n] = row
+	if w.n++; w.n == batchRows {
+		return w.flush()
+	}
+	return nil
+}
+
+func (w *Writer) flush() error {
+	_, err := w.parquet.WriteRows(w.rows[:w.n])
+	w.n, w.payload = 0, w.payload[:0]
+	if err != nil {
+		return fmt.Errorf("write Parquet: %w", err)
+	}
+	return nil
+}
+
+// Close writes what is left and the end of the file. It does not close the
+// underlying writer.
+func (w *Writer) Close() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if err := w.parquet.Close(); err != nil {
+		return fmt.Errorf("write Parquet: %w", err)
+	}
+	return nil
+}
+
+func value(v telemetry.Value) parquet.Value {
+	switch v.Type() {
+	case telemetry.TypeInteger:
+		return parquet.Int64Value(v.Integer())
+	case telemetry.TypeBoolean:
+		return parquet.BooleanValue(v.Integer() == 1)
+	case telemetry.TypeTime:
+		return parquet.Int64Value(v.Integer() * 1_000_000)
+	case telemetry.TypePseudonym, telemetry.TypeEnum, telemetry.TypeVersion:
+		return text(v.String())
+	default:
+		return text(v.String())
+	}
+}
+
+func text(s string) parquet.Value { return parquet.ByteArrayValue([]byte(s)) }
