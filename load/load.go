@@ -29,3 +29,9 @@ type Destination interface {
 	// Close releases what the destination holds and makes durable what it took.
 	Close() error
 }
+
+// A Metered destination counts its traffic. Summaries show it.
+type Metered interface {
+	// Traffic returns the requests sent so far and the bytes of their bodies.
+	Traffic() (requests, bytes int64)
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package load
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/segment-bridge/segment-bridge/stage"
+	"github.com/segment-bridge/segment-bridge/telemetry"
+)
+
+// DefaultRate is what Segment recommends as the most events a second for a workspace.
+const DefaultRate = 1000
+
+// A Ledger is where the batches come from and the receipts go: a [stage.Ledger].
+type Ledger interface {
+	Pending(ctx context.Context, destination string) iter.Seq2[stage.Batch, error]
+	Batches(ctx context.Context, r stage.Range) iter.Seq2[stage.Batch, error]
+	Manifest(ctx context.Context, b stage.Batch) (*stage.Manifest, error)
+	Tracks(ctx context.Context, m *stage.Manifest) iter.Seq2[telemetry.Track, error]
+	Receipt(ctx context.Context, destination string, b stage.Batch) (*stage.Receipt, error)
+	Reject(ctx context.Context, destination string, m *stage.Manifest, rows []stage.Rejection) (*stage.File, error)
+	PutReceipt(ctx context.Context, r *stage.Receipt) error
+}
+
+// Options configure a Run.
+type Options struct {
+	// Rate is the most events handed to the destination in a second; 0 is no limit.
+	Rate int
+	// InFlight is how many deliveries go on at the same time; 0 is 4.
+	InFlight int
+	// DryRun delivers and writes nothing down: for a destination that only shows what it gets.
+	DryRun bool
+	// Force sends every batch of the Range, those with a receipt as well. Without it the Range is not
+	// used: every batch without a receipt is sent.
+	Force bool
+	Range stage.Range
+	// Progress, unless nil, is called with the counts so far after each delivery, one call at a time.
+	Progress func(Summary)
+	// Logger may be nil.
+	Logger *slog.Logger
+}
+
+// A Summary counts what a Run did.
+type Summary struct {
+	Destination string `json:"destination"`
+	// Batches have a receipt now; Corrupt ones were passed over.
+	Batches int `json:"batches"`
+	Corrupt int `json:"corrupt"`
+	// Events are those of the batches that were begun: Delivered, Rejected for good, and Pending, which
+	// the next run sends again together with the rest of their batch.
+	Events    int64 `json:"events"`
+	Delivered int64 `json:"delivered"`
+	Rejected  int64 `json:"rejected"`
+	Pending   int64 `json:"pending"`
+	// Requests and Bytes are the traffic of a [Metered] destination.
+	Requests int64 `json:"requests"`
+	Bytes    int64 `json:"bytes"`
+}
+
+// Run delivers the batches that the destination has no receipt for, oldest first, and writes their receipts.
+//
+// It ends with the first error of the destination or the bucket, and leaves the batch at hand without a
+// receipt. A corrupt batch stops no other: its error comes at the end.
+func Run(ctx context.Context, ledger Ledger, destination Destination, o Options) (Summary, error) {
+	r := newRun(ledger, destination, o)
+	requests, bytes := r.traffic()
+	var corrupt []error
+	err := r.each(ctx, func(b stage.Batch) error {
+		err := r.batch(ctx, b)
+		if err != nil {
+			err = fmt.Errorf("load batch %s: %w", b, err)
+		}
+		if errors.Is(err, stage.ErrCorrupt) {
+			r.logger.ErrorContext(ctx, "batch is corrupt and passed over", "destination", destination.Name(), "batch", b.String(), "error", err)
+			r.summary.Corrupt++
+			corrupt = append(corrupt, err)
+			return nil
+		}
+		return err
+	})
+	r.summary.Requests, r.summary.Bytes = r.traffic()
+	r.summary.Requests -= requests
+	r.summary.Bytes -= bytes
+	return r.summary, errors.Join(append(corrupt, err)...)
+}
+
+type run struct {
+	Options
+	ledger      Ledger
+	destination Destination
+	limiter     *rate.Limiter
+	logger      *slog.Logger
+	chunkEvents int
+
+	mu      sync.Mutex // guards summary while deliveries go on
+	summary Summary
+}
+
+func newRun(ledger Ledger, destination Destination, o Options) *run {
+	r := &run{
+		Options: o, ledger: ledger, destination: destination, logger: o.Logger,
+		limiter: rate.NewLimiter(rate.Inf, 0), chunkEvents: maxChunkEvents,
+		summary: Summary{Destination: destination.Name()},
+	}
+	r.InFlight = cmp.Or(o.InFlight, 4)
+	if r.logger == nil {
+		r.logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Rate > 0 {
+		// No more at once than in one second, or a low rate would not be one.
+		r.chunkEvents = min(o.Rate, maxChunkEvents)
+		r.limiter = rate.NewLimiter(rate.Limit(o.Rate), r.chunkEvents)
+	}
+	return r
+}
+
+// each calls f with the batches to deliver.
+func (r *run) each(ctx context.Context, f func(stage.Batch) error) error {
+	batches := r.ledger.Pending(ctx, r.destination.Name())
+	if r.Force {
+		batches = r.ledger.Batches(ctx, r.Range)
+	}
+	for b, err := range batches {
+		if err == nil {
+			err = f(b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch delivers one batch and writes down what became of it.
+func (r *run) batch(ctx context.Context, b stage.Batch) error {
+	m, err := r.ledger.Manifest(ctx, b)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // expired since it was listed
+	}
+	if err != nil {
+		return err
+	}
+	started := time.Now().UTC()
+	t, err := r.deliver(ctx, m)
+	if err == nil && !r.DryRun {
+		err = r.settle(ctx, m, t, started)
+	}
+	if err != nil {
+		return err
+	}
+	r.summary.Batches++
+	r.logger.InfoContext(ctx, "batch is delivered", "destination", r.destination.Name(), "batch", b.String(),
+		"delivered", t.delivered, "rejected", len(t.rejections))
+	return nil
+}
+
+// settle writes down what became of a batch: the rejected events first and the receipt last. A crash before
+// the receipt delivers the batch again under the same message IDs; a crash after it loses nothing.
+func (r *run) settle(ctx context.Context, m *stage.Manifest, t tally, started time.Time) error {
+	// What has been delivered is worth a receipt even when it is time to stop.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	name, rejected := r.destination.Name(), int64(len(t.rejections))
+	receipt := stage.Receipt{
+		Destination: name, Cluster: m.Cluster, Batch: m.Batch, Started: started,
+		Events: t.delivered + rejected, Delivered: t.delivered, Rejected: rejected, Reasons: t.reasons(),
+	}
+	if r.Force {
+		_, err := r.ledger.Receipt(ctx, name, m.ID())
+		receipt.Replay = !errors.Is(err, fs.ErrNotExist)
+	}
+	var err error
+	if receipt.Rejections, err = r.ledger.Reject(ctx, name, m, t.rejections); err != nil {
+		return err
+	}
+	receipt.Finished = time.Now().UTC()
+	return r.ledger.PutReceipt(ctx, &receipt)
+}
+
+func (r *run) traffic() (requests, bytes int64) {
+	if m, ok := r.destination.(Metered); ok {
+		return m.Traffic()
+	}
+	return 0, 0
+}
