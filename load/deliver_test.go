@@ -27,7 +27,10 @@ func newInMemory(t *testing.T, events int) *inMemory {
 	t.Helper()
 	ledger, _ := newLedger(t, events)
 	m := &inMemory{Ledger: ledger}
-	for b := range ledger.Batches(t.Context(), stage.Range{}) {
+	for b, err := range ledger.Batches(t.Context(), stage.Range{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		manifest, err := ledger.Manifest(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
