@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -45,6 +46,8 @@ type Config struct {
 	Address string
 	// Transport is REST unless the address or this says otherwise.
 	Transport Transport
+	// Namespace is the one to read; "" and "-" are all.
+	Namespace string
 	// CAFile is a file of PEM certificates, the only authorities to trust. Without it
 	// they are those of the system and, on OpenShift, the CA of services.
 	CAFile string
@@ -54,8 +57,9 @@ type Config struct {
 	// Insecure takes any certificate, and so hands the token to whoever answers.
 	Insecure bool
 	// Token is a bearer token, TokenFile a file that holds one and is read again as
-	// it changes. At most one is set; with neither, requests carry none.
-	Token     Secret
+	// it changes. At most one is set; with neither, requests carry none. What Token
+	// holds must not show when a Config is printed.
+	Token     interface{ Reveal() string }
 	TokenFile string
 	// PageSize is how many records to ask for at a time, 5 to 10,000; 0 is
 	// DefaultPageSize.
@@ -74,11 +78,14 @@ type Config struct {
 func (c Config) Validate() error {
 	_, err := c.endpoint()
 	errs := []error{err}
-	if c.Token.Reveal() != "" && c.TokenFile != "" {
+	if c.Token != nil && c.Token.Reveal() != "" && c.TokenFile != "" {
 		errs = append(errs, errors.New("token and token file are both set: keep one"))
 	}
 	if c.Insecure && (c.CAFile != "" || c.ServerName != "") {
 		errs = append(errs, errors.New("certificates are not checked, but a CA file or a server name is set: drop the one or the other"))
+	}
+	if c.Namespace != "" && !namespaces.MatchString(c.Namespace) {
+		errs = append(errs, errors.New("namespace is not the name of one, nor - for all"))
 	}
 	if c.PageSize != 0 && (c.PageSize < minPageSize || c.PageSize > maxPageSize) {
 		errs = append(errs, fmt.Errorf("page size is %d: the server takes %d to %d", c.PageSize, minPageSize, maxPageSize))
@@ -108,6 +115,9 @@ func (e endpoint) url() string {
 	}
 	return scheme + "://" + e.host + e.path
 }
+
+// namespaces matches the names that Kubernetes allows, and "-".
+var namespaces = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|-)$`)
 
 var errAddress = errors.New("address is not host:port or a URL with https, http, grpcs or grpc")
 
