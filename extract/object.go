@@ -4,6 +4,7 @@ package extract
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/extract/scan"
@@ -169,7 +170,7 @@ func (o *object) ownKind() Kind {
 // members reads an object; anything else sets bad and is passed over.
 func members(s *scan.Scanner, bad *bool, field func(key []byte) error) error {
 	err := s.Object(field)
-	if err == scan.ErrKind {
+	if errors.Is(err, scan.ErrKind) {
 		*bad = true
 		return s.Skip()
 	}
@@ -179,7 +180,7 @@ func members(s *scan.Scanner, bad *bool, field func(key []byte) error) error {
 // elements reads an array; anything else sets bad and is passed over.
 func elements(s *scan.Scanner, bad *bool, element func() error) error {
 	err := s.Array(element)
-	if err == scan.ErrKind {
+	if errors.Is(err, scan.ErrKind) {
 		*bad = true
 		return s.Skip()
 	}

@@ -64,9 +64,9 @@ func (r *reader) json(each each) error {
 	for {
 		err := r.projector.ReadDocument(&r.scanner, each)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
-		case err == io.ErrUnexpectedEOF:
+		case errors.Is(err, io.ErrUnexpectedEOF):
 			return fmt.Errorf("ends within a value, after %d bytes", r.scanner.Offset())
 		case errors.As(err, new(*scan.SyntaxError)):
 			return fmt.Errorf("is not JSON at byte %d", r.scanner.Offset())
@@ -85,9 +85,9 @@ func (r *reader) yaml(each each) error {
 	for {
 		text, line, err := documents.next()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
-		case err == errTooLarge:
+		case errors.Is(err, errTooLarge):
 			return fmt.Errorf("has a YAML document of more than %d MiB at line %d: save it as JSON", maxYAML>>20, line)
 		case err != nil:
 			return fmt.Errorf("cannot be read beyond line %d", line)

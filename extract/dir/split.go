@@ -31,7 +31,7 @@ func (s *splitter) next() (text []byte, line int, err error) {
 	}
 	for {
 		start := len(s.text)
-		if err := s.readLine(); err == io.EOF && start > 0 {
+		if err := s.readLine(); errors.Is(err, io.EOF) && start > 0 {
 			return s.text, line, nil
 		} else if err != nil {
 			return nil, s.lines + 1, err
@@ -54,9 +54,9 @@ func (s *splitter) readLine() error {
 		switch {
 		case len(s.text) > maxYAML:
 			return errTooLarge
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case err == io.EOF && len(s.text) > start:
+		case errors.Is(err, io.EOF) && len(s.text) > start:
 			err = nil
 		}
 		if err == nil {

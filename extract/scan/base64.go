@@ -124,7 +124,7 @@ func (r *base64Reader) group() {
 func (r *base64Reader) character() (byte, error) {
 	s := r.s
 	if s.pos == len(s.data) {
-		if err := s.more(); err != nil {
+		if err := s.must(); err != nil {
 			return 0, err
 		}
 	}

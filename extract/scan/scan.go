@@ -68,7 +68,8 @@ type Scanner struct {
 	data []byte // what is there to read: a part of mem, or the caller's bytes
 	pos  int    // data[pos:] is unread
 	base int64  // bytes before data[0]
-	err  error  // why there is no more to fill data with
+	done bool   // there is no more to fill data with
+	err  error  // because of this
 	open int    // objects and arrays being walked
 
 	text, key []byte // captured strings that could not be left in data
@@ -94,13 +95,13 @@ func (s *Scanner) Reset(r io.Reader) {
 	if s.mem == nil {
 		s.mem = make([]byte, bufferBytes)
 	}
-	s.src, s.data, s.err = r, s.mem[:0], nil
+	s.src, s.data, s.done, s.err = r, s.mem[:0], false, nil
 	s.pos, s.base, s.open = 0, 0, 0
 }
 
 // ResetBytes makes the scanner read data, from the beginning, without copying it.
 func (s *Scanner) ResetBytes(data []byte) {
-	s.src, s.data, s.err = nil, data, io.EOF
+	s.src, s.data, s.done, s.err = nil, data, true, nil
 	s.pos, s.base, s.open = 0, 0, 0
 }
 
@@ -134,12 +135,15 @@ func (s *Scanner) Next() (Kind, error) {
 
 // End reports an error unless nothing but white space is left.
 func (s *Scanner) End() error {
-	if _, err := s.peek(); err == io.EOF {
+	_, err := s.peek()
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
-	} else if err != nil {
+	case err != nil:
 		return err
+	default:
+		return s.malformed("the end")
 	}
-	return s.malformed("the end")
 }
 
 // Object reads an object and calls field for each member with its key, which is
@@ -261,43 +265,48 @@ func (s *Scanner) peek() (byte, error) {
 				return c, nil
 			}
 		}
-		if err := s.fill(); err != nil {
-			if err == io.EOF && s.open > 0 {
-				err = io.ErrUnexpectedEOF
-			}
+		more, err := s.fill()
+		switch {
+		case err != nil:
 			return 0, err
+		case !more && s.open > 0:
+			return 0, io.ErrUnexpectedEOF
+		case !more:
+			return 0, io.EOF
 		}
 	}
 }
 
 // fill reads more behind data[pos:], which moves to the front of the buffer and
-// must be shorter than that.
-func (s *Scanner) fill() error {
-	if s.err != nil {
-		return s.err
+// must be shorter than that. It reports whether there was more.
+func (s *Scanner) fill() (more bool, err error) {
+	if s.done {
+		return false, s.err
 	}
 	rest := copy(s.mem, s.data[s.pos:])
 	s.base += int64(s.pos)
 	s.data, s.pos = s.mem[:rest], 0
 	for range maxIdle {
-		var n int
-		n, s.err = s.src.Read(s.mem[rest:])
-		if n > 0 {
-			s.data = s.mem[:rest+n]
-			return nil
+		n, err := s.src.Read(s.mem[rest:])
+		s.data = s.mem[:rest+n]
+		if s.done = err != nil; s.done && err != io.EOF {
+			s.err = err
 		}
-		if s.err != nil {
-			return s.err
+		if n > 0 {
+			return true, nil
+		}
+		if s.done {
+			return false, s.err
 		}
 	}
-	s.err = io.ErrNoProgress
-	return s.err
+	s.done, s.err = true, io.ErrNoProgress
+	return false, s.err
 }
 
-// more is fill where the document cannot end.
-func (s *Scanner) more() error {
-	err := s.fill()
-	if err == io.EOF {
+// must is fill where the document cannot end.
+func (s *Scanner) must() error {
+	more, err := s.fill()
+	if err == nil && !more {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -78,10 +78,10 @@ func (s *Scanner) skipNested() error {
 			rest = rest[step:]
 		}
 		s.pos = len(s.data) - len(rest)
-		if err := s.fill(); err == io.EOF {
-			return s.skipTail(depth, inside != 0)
-		} else if err != nil {
+		if more, err := s.fill(); err != nil {
 			return err
+		} else if !more {
+			return s.skipTail(depth, inside != 0)
 		}
 	}
 }
@@ -154,10 +154,10 @@ func (s *Scanner) skipText() error {
 			i += 2
 		}
 		s.pos = i
-		if err := s.fill(); err == io.EOF {
-			break
-		} else if err != nil {
+		if more, err := s.fill(); err != nil {
 			return err
+		} else if !more {
+			break
 		}
 	}
 	for ; s.pos < len(s.data); s.pos++ {
@@ -183,9 +183,7 @@ func (s *Scanner) skipNumber() error {
 				return nil
 			}
 		}
-		if err := s.fill(); err == io.EOF {
-			return nil
-		} else if err != nil {
+		if more, err := s.fill(); err != nil || !more {
 			return err
 		}
 	}
@@ -202,7 +200,7 @@ func (s *Scanner) skipWord() error {
 	}
 	for i := range len(word) {
 		if s.pos == len(s.data) {
-			if err := s.more(); err != nil {
+			if err := s.must(); err != nil {
 				return err
 			}
 		}

@@ -39,7 +39,7 @@ func (s *Scanner) captured() (text []byte, long bool, err error) {
 	s.text = s.text[:0]
 	for {
 		if s.pos == len(s.data) {
-			if err := s.more(); err != nil {
+			if err := s.must(); err != nil {
 				return nil, false, err
 			}
 		}
@@ -73,13 +73,13 @@ func (s *Scanner) captured() (text []byte, long bool, err error) {
 func (s *Scanner) escape() error {
 	// The longest is a pair of surrogates, uXXXX\uXXXX. There may be less.
 	for len(s.data)-s.pos < 11 {
-		if err := s.fill(); err != nil {
+		if more, err := s.fill(); err != nil || !more {
 			break
 		}
 	}
 	rest := s.data[s.pos:]
 	if len(rest) == 0 {
-		return s.more()
+		return s.must()
 	}
 	r, n := rune(rest[0]), 1
 	switch r {
@@ -96,7 +96,7 @@ func (s *Scanner) escape() error {
 		r = '\t'
 	case 'u':
 		if len(rest) < 5 {
-			return s.more()
+			return s.must()
 		}
 		var ok bool
 		if r, ok = hexadecimal(rest[1:5]); !ok {

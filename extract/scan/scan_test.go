@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// ways are the ways in which a document can reach a scanner.
+var ways = map[string]func(document string) *Scanner{
+	"bytes":     func(d string) *Scanner { return NewBytes([]byte(d)) },
+	"reader":    func(d string) *Scanner { return New(strings.NewReader(d)) },
+	"one byte":  func(d string) *Scanner { return New(iotest.OneByteReader(strings.NewReader(d))) },
+	"early end": func(d string) *Scanner { return New(iotest.DataErrReader(strings.NewReader(d))) },
+	"at the edge": func(d string) *Scanner { // of the buffer
+		return New(strings.NewReader(strings.Repeat(" ", max(0, bufferBytes-len(d)/2)) + d))
+	},
+	"again": func(d string) *Scanner {
+		s := New(strings.NewReader(`{"a`))
+		_ = s.Skip() // fails in the middle of a value
+		s.Reset(strings.NewReader(d))
+		return s
+	},
+}
+
+func eachWay(t *testing.T, document string, check func(t *testing.T, s *Scanner)) {
+	t.Helper()
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) { check(t, way(document)) })
+	}
+}
+
+// value reads the next value as encoding/json would, except that it does not look at
+// numbers.
+func value(s *Scanner) (any, error) {
+	kind, err := s.Next()
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case Object:
+		object := map[string]any{}
+		err := s.Object(func(key []byte) error {
+			name := string(key)
+			v, err := value(s)
+			object[name] = v
+			return err
+		})
+		return object, err
+	case Array:
+		array := []any{}
+		err := s.Array(func() error {
+			v, err := value(s)
+			array = append(array, v)
+			return err
+		})
+		return array, err
+	case String:
+		text, long, err := s.Text()
+		if long {
+			return nil, errors.Join(errors.New("string is long"), err)
+		}
+		return string(text), err
+	case Number:
+		return json.Number(""), s.Skip()
+	case Bool:
+		return true, s.Skip()
+	case Null:
+		return nil, s.Skip()
+	}
+	return nil, fmt.Errorf("kind %d", kind)
+}
+
+// reference reads a document with encoding/json, and reports whether it is one.
+func reference(document []byte) (any, bool) {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	var v any
+	if decoder.Decode(&v) != nil {
+		return nil, false
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, false
+	}
+	return blank(v), true
+}
+
+// blank replaces the values that the scanner does not capture, and reports too long
+// texts as the scanner does.
+func blank(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, member := range v {
+			v[key] = blank(member)
+		}
+	case []any:
+		for i := range v {
+			v[i] = blank(v[i])
+		}
+	case json.Number:
+		return json.Number("")
+	case bool:
+		return true
+	}
+	return v
+}
+
+func TestValues(t *testing.T) {
+	tests := map[string]string{
+		"empty object":        `{}`,
+		"empty array":         ` [ ] `,
+		"nested":              `{"a":{"b":[{"c":"d"},[],{}]},"e":null,"f":true,"g":false,"h":-1.5e+10}`,
+		"white space":         " \t\r\n{ \"a\" \n:\t[ \"b\"\r, null , 1 ] , \"c\" : { } }\n",
+		"duplicate keys":      `{"a":"1","a":{"x":"2"},"a":"3"}`,
+		"escapes":             `["\"\\\/\b\f\n\r\t","\u0041\u00e9\u4E2D"]`,
+		"escaped key":         `{"a\"b\\":"c","\u0061":"d"}`,
+		"surrogates":          `["\ud83d\ude00","a\ud83d","\ude00b","\ud83d\ud83d\ude00","\ud83dx","\ud83d\n","\ud83d\u0041"]`,
+		"brackets in strings": `{"a":"}]{[","b]":["[\"}"]}`,
+		"UTF-8":               `{"größe":"日本","😀":"ß"}`,
+		"not UTF-8":           "[\"a\xffb\",\"\xe2\x82\",\"\xed\xa0\x80\",\"\xe2\\u0041\"]",
+		"string":              `"a"`,
+		"null":                `null`,
+		"number":              `0`,
+		"long":                `{"` + strings.Repeat("k", 300) + `":"` + strings.Repeat("v", 3000) + `\n","b":1}`,
+		"as long as may be":   `["` + strings.Repeat("v", MaxText) + `"]`,
+		"deep":                strings.Repeat(`[{"a":`, 200) + `"b"` + strings.Repeat(`}]`, 200),
+	}
+	for name, document := range tests {
+		t.Run(name, func(t *testing.T) {
+			want, ok := reference([]byte(document))
+			if !ok {
+				t.Fatal("encoding/json refuses the document")
+			}
+			eachWay(t, document, func(t *testing.T, s *Scanner) {
+				got, err := value(s)
+				if err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("got %#v, %v, want %#v", got, err, want)
+				}
+				if err := s.End(); err != nil {
+					t.Errorf("end: %v", err)
+				}
+			})
+			eachWay(t, `[`+document+`,"mark"]`, func(t *testing.T, s *Scanner) { checkSecond(t, s, s.Skip) })
+		})
+	}
+}
+
+// checkSecond reads the first element of an array with read and wants "mark" behind
+// it.
+func checkSecond(t *testing.T, s *Scanner, read func() error) {
+	t.Helper()
+	n, mark := 0, ""
+	err := s.Array(func() error {
+		if n++; n == 1 {
+			return read()
+		}
+		text, _, err := s.Text()
+		mark = string(text)
+		return err
+	})
+	if err != nil || n != 2 || mark != "mark" {
+		t.Errorf("after the first element came %d and %q, %v", n-1, mark, err)
+	}
+}
+
+// TestEveryEdge has the buffer end at each byte of a document.
+func TestEveryEdge(t *testing.T) {
+	document := `{"a\u00e9":"b\ud83d\ude00\n" , "c" : [true,null,-1.5e3,{"d":"\\"}], "e":{"f":"g\"}]","h":[[],{}]},"i":"` +
+		strings.Repeat("j", 40) + `ü"}`
+	want, _ := reference([]byte(document))
+	for edge := range len(document) {
+		padded := strings.Repeat(" ", bufferBytes-edge) + document
+		if got, err := value(New(strings.NewReader(padded))); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("edge at byte %d: got %v, %v", edge, got, err)
+		}
+		if err := New(strings.NewReader(padded)).Skip(); err != nil {
+			t.Errorf("edge at byte %d: skip: %v", edge, err)
+		}
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	syntax := new(SyntaxError)
+	tests := map[string]struct {
+		document string
+		want     any // for errors.As, or an error
+	}{
+		"nothing":                 {``, io.EOF},
+		"white space":             {" \n", io.EOF},
+		"object":                  {`{`, io.ErrUnexpectedEOF},
+		"key":                     {`{"a`, io.ErrUnexpectedEOF},
+		"no colon":                {`{"a"`, io.ErrUnexpectedEOF},
+		"no value":                {`{"a":`, io.ErrUnexpectedEOF},
+		"no end":                  {`{"a":1`, io.ErrUnexpectedEOF},
+		"array":                   {`["a",`, io.ErrUnexpectedEOF},
+		"text":                    {`"abc`, io.ErrUnexpectedEOF},
+		"escape":                  {`"abc\`, io.ErrUnexpectedEOF},
+		"half an escape":          {`"abc\u12`, io.ErrUnexpectedEOF},
+		"half a surrogate":        {`"\ud83d`, io.ErrUnexpectedEOF},
+		"word":                    {`nul`, io.ErrUnexpectedEOF},
+		"other word":              {`nuls`, syntax},
+		"other end":               {`["a"}`, syntax},
+		"comma before the end":    {`["a",]`, syntax},
+		"comma before a brace":    {`{"a":1,}`, syntax},
+		"no comma":                {`["a" "b"]`, syntax},
+		"no colon but more":       {`{"a" "b"}`, syntax},
+		"key without quotes":      {`{a:1}`, syntax},
+		"unknown escape":          {`"\x"`, syntax},
+		"unknown digit":           {`"\u00g0"`, syntax},
+		"control character":       {"\"a\nb\"", syntax},
+		"control character later": {"\"äaaaaaaaaaaaaaaa\x00b\"", syntax},
+		"comment":                 {`/* */ {}`, syntax},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			eachWay(t, test.document, func(t *testing.T, s *Scanner) {
+				_, err := value(s)
+				if sentinel, ok := test.want.(error); ok && !errors.As(sentinel, new(*SyntaxError)) {
+					if !errors.Is(err, sentinel) {
+						t.Errorf("got error %v, want %v", err, sentinel)
+					}
+				} else if !errors.As(err, new(*SyntaxError)) {
+					t.Errorf("got error %v, want one of syntax", err)
+				}
+			})
+		})
+	}
+}
+
+func TestSyntaxErrorTellsWhereAndNothingElse(t *testing.T) {
+	s := New(strings.NewReader(`{"a":1, "secret" secret}`))
+	_, err := value(s)
+	if want := "JSON is malformed at byte 17: expected a colon"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestTruncatedSkip(t *testing.T) {
+	document := `{"a":["\"b\\",{"c":"d\u0041"}],"e":[1,null,true,"` + strings.Repeat(`\\`, 40) + `"]}`
+	for n := 1; n < len(document); n++ {
+		for name, way := range ways {
+			if err := way(document[:n]).Skip(); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("%s: %d bytes: got %v", name, n, err)
+			}
+		}
+	}
+}
+
+func TestManyDocuments(t *testing.T) {
+	eachWay(t, "{\"a\":1}\n\"b\" [2]3 4\nnull", func(t *testing.T, s *Scanner) {
+		var kinds []Kind
+		for {
+			kind, err := s.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err := errors.Join(err, s.Skip()); err != nil {
+				t.Fatal(err)
+			}
+			kinds = append(kinds, kind)
+		}
+		if want := []Kind{Object, String, Array, Number, Number, Null}; !reflect.DeepEqual(kinds, want) {
+			t.Errorf("got %v, want %v", kinds, want)
+		}
+	})
+}
+
+func TestEnd(t *testing.T) {
+	eachWay(t, `{} x`, func(t *testing.T, s *Scanner) {
+		if err := s.Skip(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.End(); !errors.As(err, new(*SyntaxError)) {
+			t.Errorf("got %v for what follows the document", err)
+		}
+	})
+}
+
+func TestOtherKind(t *testing.T) {
+	eachWay(t, `[1,1,1,1,"x"]`, func(t *testing.T, s *Scanner) {
+		wrong := []func() error{
+			func() error { return s.Object(func([]byte) error { return nil }) },
+			func() error { return s.Array(func() error { return nil }) },
+			func() error { _, _, err := s.Text(); return err },
+			func() error { return s.Base64(func(io.Reader) {}) },
+		}
+		n := 0
+		err := s.Array(func() error {
+			if n < len(wrong) {
+				if err := wrong[n](); !errors.Is(err, ErrKind) {
+					t.Errorf("%d: got %v, want ErrKind", n, err)
+				}
+			}
+			n++
+			return s.Skip()
+		})
+		if err != nil || n != 5 {
+			t.Errorf("read %d elements, %v", n, err)
+		}
+	})
+}
+
+func TestNullIsEmpty(t *testing.T) {
+	eachWay(t, `[null,null,null]`, func(t *testing.T, s *Scanner) {
+		read := []func() error{
+			func() error { return s.Object(func([]byte) error { return errors.New("null has a member") }) },
+			func() error { return s.Array(func() error { return errors.New("null has an element") }) },
+			func() error {
+				text, _, err := s.Text()
+				if text != nil {
+					t.Errorf("null is %q", text)
+				}
+				return err
+			},
+		}
+		n := 0
+		if err := s.Array(func() error { n++; return read[n-1]() }); err != nil || n != 3 {
+			t.Errorf("read %d elements, %v", n, err)
+		}
+	})
+}
+
+func TestLongText(t *testing.T) {
+	for name, text := range map[string]string{
+		"plain":                  strings.Repeat("x", MaxText+1),
+		"escaped":                `\n` + strings.Repeat("x", MaxText),
+		"larger than the buffer": strings.Repeat("x", 2*bufferBytes),
+		"large and escaped":      strings.Repeat(`\u0041`, bufferBytes),
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachWay(t, `{"`+text+`":"`+text+`","b":"c"}`, func(t *testing.T, s *Scanner) {
+				n := 0
+				err := s.Object(func(key []byte) error {
+					if n++; n == 2 {
+						if string(key) != "b" {
+							t.Errorf("second key is %q", key)
+						}
+						return s.Skip()
+					}
+					if len(key) != MaxText {
+						t.Errorf("key is cut to %d bytes", len(key))
+					}
+					got, long, err := s.Text()
+					if !long || len(got) != MaxText {
+						t.Errorf("text is cut to %d bytes, long %v", len(got), long)
+					}
+					return err
+				})
+				if err != nil || n != 2 {
+					t.Errorf("read %d members, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+func TestDepth(t *testing.T) {
+	nested := func(n int) string { return strings.Repeat(`{"a":[`, n/2) + strings.Repeat(`]}`, n/2) }
+	eachWay(t, nested(MaxDepth), func(t *testing.T, s *Scanner) {
+		if err := s.Skip(); err != nil {
+			t.Errorf("got %v at the greatest depth", err)
+		}
+	})
+	eachWay(t, nested(MaxDepth+50), func(t *testing.T, s *Scanner) {
+		if err := s.Skip(); !errors.Is(err, ErrDepth) {
+			t.Errorf("got %v, want ErrDepth", err)
+		}
+	})
+}
+
+func TestReaderErrors(t *testing.T) {
+	broken := errors.New("connection reset")
+	s := New(io.MultiReader(strings.NewReader(`{"a":"b`), iotest.ErrReader(broken)))
+	if _, err := value(s); !errors.Is(err, broken) {
+		t.Errorf("got %v, want the error of the reader", err)
+	}
+	s.Reset(idle{})
+	if err := s.Skip(); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("got %v of a reader that never brings anything", err)
+	}
+}
+
+type idle struct{}
+
+func (idle) Read([]byte) (int, error) { return 0, nil }
+
+func TestOffset(t *testing.T) {
+	document := `{"a":"` + strings.Repeat("x", 3*bufferBytes) + `"} [1]`
+	eachWay(t, document, func(t *testing.T, s *Scanner) {
+		if _, err := s.Next(); err != nil {
+			t.Fatal(err)
+		}
+		start := s.Offset()
+		if err := s.Skip(); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := s.Offset()-start, int64(len(document)-len(" [1]")); got != want {
+			t.Errorf("offset is %d, want %d", got, want)
+		}
+	})
+}
+
+// TestMemory skips an object that is far larger than the memory it may take.
+func TestMemory(t *testing.T) {
+	const size = 100 << 20
+	text := `kubectl apply -f {\"a\":[\"b\"]}\n`
+	s := New(io.MultiReader(
+		strings.NewReader(`{"annotations":{"a":"`),
+		io.LimitReader(&repeater{text: strings.Repeat(text, 1000)}, size/int64(len(text))*int64(len(text))),
+		strings.NewReader(`"},"name":"b"}`)))
+	var name string
+	read := func() {
+		err := s.Object(func(key []byte) error {
+			if string(key) != "name" {
+				return s.Skip()
+			}
+			text, _, err := s.Text()
+			name = string(text)
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	read()
+	runtime.ReadMemStats(&after)
+	if name != "b" {
+		t.Errorf("name is %q", name)
+	}
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 16<<10 {
+		t.Errorf("reading %d MiB allocates %d bytes", size>>20, allocated)
+	}
+}
+
+// A repeater is a reader that never ends.
+type repeater struct {
+	text string
+	pos  int
+}
+
+func (r *repeater) Read(p []byte) (int, error) {
+	n := copy(p, r.text[r.pos:])
+	r.pos = (r.pos + n) % len(r.text)
+	return n, nil
+}
