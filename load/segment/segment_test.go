@@ -237,12 +237,13 @@ func TestNothingIsRejectedWhenAllIsRefused(t *testing.T) {
 
 func TestFlawedEventsStayHere(t *testing.T) {
 	flawed := map[string]telemetry.Track{
-		"larger than 32000 bytes":                                         track("big", `{"a":"`+strings.Repeat("x", 32_000)+`"}`),
-		"not a track call on one line":                                    {MessageID: "type", Payload: []byte(`{"type":"page","messageId":"type","userId":"u","event":"E"}`)},
-		"neither userId nor anonymousId":                                  {MessageID: "id", Payload: []byte(`{"type":"track","messageId":"id","event":"E"}`)},
-		"event without a name":                                            {MessageID: "name", Payload: []byte(`{"type":"track","messageId":"name","userId":"u"}`)},
-		"properties are not an object":                                    {MessageID: "p", Payload: []byte(`{"type":"track","messageId":"p","userId":"u","event":"E","properties":[]}`)},
-		"message ID missing, another than staged or longer than 99 bytes": track(strings.Repeat("x", 100), `{}`),
+		"larger than 32000 bytes":                    track("big", `{"a":"`+strings.Repeat("x", 32_000)+`"}`),
+		"not a track call on one line":               {MessageID: "type", Payload: []byte(`{"type":"page","messageId":"type","userId":"u","event":"E"}`)},
+		"neither userId nor anonymousId":             {MessageID: "id", Payload: []byte(`{"type":"track","messageId":"id","event":"E"}`)},
+		"event without a name":                       {MessageID: "name", Payload: []byte(`{"type":"track","messageId":"name","userId":"u"}`)},
+		"properties are not an object":               {MessageID: "p", Payload: []byte(`{"type":"track","messageId":"p","userId":"u","event":"E","properties":[]}`)},
+		"message ID missing or longer than 99 bytes": track(strings.Repeat("x", 100), `{}`),
+		"message ID is not the staged one":           {MessageID: "other", Payload: []byte(`{"type":"track","messageId":"id","userId":"u","event":"E"}`)},
 	}
 	events, reasons := []telemetry.Track{track("good", `{}`)}, []string{""}
 	for reason, e := range flawed {
