@@ -32,6 +32,7 @@ func TestBase64(t *testing.T) {
 				"whole":     func(r io.Reader) io.Reader { return r },
 				"byte-wise": iotest.OneByteReader,
 				"half-wise": iotest.HalfReader,
+				"unevenly":  func(r io.Reader) io.Reader { return &uneven{r: r} },
 			} {
 				eachWay(t, document, func(t *testing.T, s *Scanner) {
 					var got []byte
@@ -46,6 +47,19 @@ func TestBase64(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An uneven reader asks for one byte and for many in turn.
+type uneven struct {
+	r     io.Reader
+	reads int
+}
+
+func (u *uneven) Read(p []byte) (int, error) {
+	if u.reads++; u.reads%2 == 1 {
+		p = p[:1]
+	}
+	return u.r.Read(p)
 }
 
 func TestBase64Reader(t *testing.T) {
@@ -97,6 +111,15 @@ func TestBase64Truncated(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestMalformedBase64(t *testing.T) {
+	eachWay(t, `"AAAA\xAAA"`, func(t *testing.T, s *Scanner) {
+		err := s.Base64(func(r io.Reader) { _, _ = io.ReadAll(r) })
+		if !errors.As(err, new(*SyntaxError)) {
+			t.Errorf("got %v, want an error of syntax", err)
+		}
+	})
 }
 
 // TestDocumentInBase64 reads JSON within base64 within JSON.

@@ -126,6 +126,8 @@ func TestValues(t *testing.T) {
 		"surrogates":          `["\ud83d\ude00","a\ud83d","\ude00b","\ud83d\ud83d\ude00","\ud83dx","\ud83d\n","\ud83d\u0041"]`,
 		"brackets in strings": `{"a":"}]{[","b]":["[\"}"]}`,
 		"UTF-8":               `{"größe":"日本","😀":"ß"}`,
+		"sharp behind quotes": `{"a":["#"]}`,
+		"not UTF-8, longer":   "[\"aaaaaaaa\xff\",\"aaaaaaaa\x80aaaaaaaaaa\",\"aaaa\xe2\x82aaaa\"]",
 		"not UTF-8":           "[\"a\xffb\",\"\xe2\x82\",\"\xed\xa0\x80\",\"\xe2\\u0041\"]",
 		"string":              `"a"`,
 		"null":                `null`,
@@ -149,19 +151,21 @@ func TestValues(t *testing.T) {
 					t.Errorf("end: %v", err)
 				}
 			})
-			eachWay(t, `[`+document+`,"mark"]`, func(t *testing.T, s *Scanner) { checkSecond(t, s, s.Skip) })
+			eachWay(t, `[`+document+`,"mark"]`, func(t *testing.T, s *Scanner) { checkSecond(t, s, nil) })
 		})
 	}
 }
 
-// checkSecond reads the first element of an array with read and wants "mark" behind
-// it.
+// checkSecond reads the first element of an array with read, or skips it, and wants
+// "mark" behind it.
 func checkSecond(t *testing.T, s *Scanner, read func() error) {
 	t.Helper()
 	n, mark := 0, ""
 	err := s.Array(func() error {
-		if n++; n == 1 {
+		if n++; n == 1 && read != nil {
 			return read()
+		} else if n == 1 {
+			return s.Skip()
 		}
 		text, _, err := s.Text()
 		mark = string(text)
@@ -250,6 +254,26 @@ func TestTruncatedSkip(t *testing.T) {
 		for name, way := range ways {
 			if err := way(document[:n]).Skip(); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("%s: %d bytes: got %v", name, n, err)
+			}
+		}
+	}
+}
+
+// TestSkipAlignment has escapes and ends at each place of the words that are
+// skipped at once, and cuts the document at each byte.
+func TestSkipAlignment(t *testing.T) {
+	for before := range 18 {
+		for behind := range 18 {
+			text := `"` + strings.Repeat("a", before) + `\"` + strings.Repeat("]", behind) + `\\"`
+			for _, document := range []string{text, "[" + text + "]"} {
+				for n := range document {
+					s := NewBytes([]byte(document[:n]))
+					if err := s.Skip(); n > 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
+						t.Fatalf("%s: got %v", document[:n], err)
+					}
+				}
+				checkSecond(t, NewBytes([]byte("["+document+`,"mark"]`)), nil)
+				checkSecond(t, New(&chunks{[]byte("[" + document + `,"mark"]`), 1 + before}), nil)
 			}
 		}
 	}
