@@ -15,7 +15,7 @@ import (
 
 func TestBase64(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, size := range []int{0, 1, 2, 3, 4, 5, 6, 100, 1000, bufferBytes, 200_000} {
+	for _, size := range []int{0, 1, 2, 3, 4, 5, 6, 100, 1000, bufferBytes + 1} {
 		want := make([]byte, size)
 		for i := range want {
 			want[i] = byte(random.Uint32())
@@ -27,6 +27,9 @@ func TestBase64(t *testing.T) {
 			"slashes":    strings.ReplaceAll(plain, "/", `\/`),
 			"escaped":    strings.ReplaceAll(strings.ReplaceAll(plain, "+", `\u002b`), "A", `\u0041`),
 		} {
+			if size > 1000 && name != "slashes" {
+				continue
+			}
 			document := `["` + text + `","mark"]`
 			for read, wrap := range map[string]func(io.Reader) io.Reader{
 				"whole":     func(r io.Reader) io.Reader { return r },

@@ -435,7 +435,7 @@ func TestOffset(t *testing.T) {
 
 // TestMemory skips an object that is far larger than the memory it may take.
 func TestMemory(t *testing.T) {
-	const size = 100 << 20
+	const size = 16 << 20
 	text := `kubectl apply -f {\"a\":[\"b\"]}\n`
 	s := New(io.MultiReader(
 		strings.NewReader(`{"annotations":{"a":"`),
