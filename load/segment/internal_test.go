@@ -89,8 +89,13 @@ func TestOwnPayloadsAreFamiliar(t *testing.T) {
 		t.Errorf("not familiar: %s", own.Payload)
 	}
 	for _, change := range [][2]string{
-		{`"track"`, `"page"`}, {"1-namespace", "2-namespace"}, {`"anonymous"`, `""`}, {`"Namespace Created"`, `""`},
-		{`"Namespace Created"`, `7`}, {`"properties":{`, `"properties":[`}, {`"properties":{`, `"prop":{`},
+		{`"track"`, `"page"`},
+		{"1-namespace", "2-namespace"},
+		{`"anonymous"`, `""`},
+		{`"Namespace Created"`, `""`},
+		{`"Namespace Created"`, `7`},
+		{`"properties":{`, `"properties":[`},
+		{`"properties":{`, `"prop":{`},
 	} {
 		other := own
 		other.Payload = []byte(strings.Replace(string(own.Payload), change[0], change[1], 1))
