@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/telemetry/record"
+)
+
+func (p program) extractCommand() *cobra.Command {
+	var (
+		sources    sourceFlags
+		window     windowFlags
+		windowFile string
+		out        string
+	)
+	c := &cobra.Command{
+		Use:   "extract",
+		Short: "Read what happened in the window and write records, with every name hidden",
+		Long: `extract reads the sources and writes one record for each object that tells of something within the window. Names become
+pseudonyms as they are read; nothing else of an object is kept. The folder given by --out is complete when the command
+ends well, and is the input of transform.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.summarise(c, func(s *summary) error {
+				log, err := p.logger(c)
+				if err != nil {
+					return err
+				}
+				x, err := sources.prepare(c.Context(), log)
+				if err != nil {
+					return err
+				}
+				if windowFile != "" {
+					x.report.Window, err = readWindow(windowFile)
+				} else {
+					x.report.Window, err = window.choose(p.now(), nil, nil)
+				}
+				if err != nil {
+					return err
+				}
+				report, err := x.spool(c.Context(), out, sources, log)
+				s.report(report)
+				return err
+			})
+		},
+	}
+	sources.register(c.Flags())
+	window.register(c.Flags(), p.now)
+	c.Flags().StringVar(&windowFile, "window", "", "file with the window, written by the window command; wins over --since and --until")
+	c.Flags().StringVar(&out, "out", "", "folder to write the records to (required)")
+	return required(c, "out")
+}
+
+// spool extracts into the folder dir. The report it returns is as complete as the
+// extraction was, also when there is an error.
+func (x *extraction) spool(ctx context.Context, dir string, flags sourceFlags, log *slog.Logger) (record.Report, error) {
+	report := x.report
+	spool, err := record.Create(dir)
+	if err != nil {
+		return report, err
+	}
+	defer spool.Abort()
+	report.Sources, err = extract.Run(ctx, x.sources, report.Window, extract.Options{
+		Timeout: flags.timeout, Strict: flags.strict, Logger: log,
+	}, spool.Write)
+	if err != nil {
+		if flags.strict && len(report.Failed()) > 0 && ctx.Err() == nil {
+			return report, fmt.Errorf("%w: %w", errDegraded, err)
+		}
+		return report, err
+	}
+	return report, spool.Commit(report)
+}

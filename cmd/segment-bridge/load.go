@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/segment-bridge/segment-bridge/load"
+	"github.com/segment-bridge/segment-bridge/load/file"
+	"github.com/segment-bridge/segment-bridge/load/segment"
+	"github.com/segment-bridge/segment-bridge/stage"
+	"github.com/segment-bridge/segment-bridge/stage/mem"
+)
+
+// destinationFlags choose where events are delivered, and how.
+type destinationFlags struct {
+	destinations []string
+	writeKey     secret
+	writeKeyFile string
+	url          string
+	gzip         bool
+	rate         int
+	inFlight     int
+	dryRun       bool
+}
+
+func (d *destinationFlags) register(f *pflag.FlagSet) {
+	f.StringSliceVar(&d.destinations, "destination", nil, "where to deliver, repeatable: segment, file:PATH (one track call a line), stdout (env SEGMENT_BRIDGE_DESTINATION; default: segment when there is a write key, else none)")
+	f.Var(&d.writeKey, "segment-write-key", "Segment write key; set it by the environment variable SEGMENT_WRITE_KEY, where others cannot see it")
+	f.StringVar(&d.writeKeyFile, "segment-write-key-file", "", "file with the Segment write key")
+	f.StringVar(&d.url, "segment-url", "", "Segment or a compatible API (env SEGMENT_BATCH_API; default: https://api.segment.io)")
+	f.BoolVar(&d.gzip, "segment-gzip", false, "compress requests")
+	f.IntVar(&d.rate, "rate", load.DefaultRate, "events a second to each destination; 0 is no limit")
+	f.IntVar(&d.inFlight, "in-flight", 4, "requests to each destination at the same time")
+	f.BoolVar(&d.dryRun, "dry-run", false, "print the exact bodies that would be sent, send nothing and write nothing to the stage")
+}
+
+// key returns the write key that the flags, the environment or a file give.
+func (d *destinationFlags) key() (load.Secret, error) {
+	if d.writeKeyFile == "" {
+		return d.writeKey.Secret, nil
+	}
+	text, err := os.ReadFile(d.writeKeyFile)
+	if err != nil {
+		return load.Secret{}, usagef("read Segment write key: %w", err)
+	}
+	return load.NewSecret(strings.TrimSpace(string(text))), nil
+}
+
+// destinations are open, and closed together.
+type destinations struct {
+	open  []load.Destination
+	flags *destinationFlags
+	log   *slog.Logger
+	// progress, unless nil, is told of each delivery.
+	progress func(load.Summary)
+}
+
+// openDestinations opens what the flags choose. Nothing is dialled yet.
+func (p program) openDestinations(flags *destinationFlags, s *summary, log *slog.Logger) (*destinations, error) {
+	key, err := flags.key()
+	if err != nil {
+		return nil, err
+	}
+	chosen := flags.destinations
+	if len(chosen) == 0 && (key.Reveal() != "" || flags.dryRun) {
+		chosen = []string{"segment"}
+	}
+	if len(chosen) == 0 {
+		log.Warn("no destination is given, so events are staged and not delivered: set --destination or SEGMENT_WRITE_KEY")
+	}
+	d := &destinations{flags: flags, log: log}
+	for _, value := range chosen {
+		s.toStderr = s.toStderr || value == "stdout" || flags.dryRun
+		destination, err := p.openDestination(value, key, flags, log)
+		if err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+		d.open = append(d.open, destination)
+	}
+	return d, nil
+}
+
+func (p program) openDestination(value string, key load.Secret, flags *destinationFlags, log *slog.Logger) (load.Destination, error) {
+	kind, path, _ := strings.Cut(value, ":")
+	switch {
+	case value == "segment":
+		options := segment.Options{Key: key, Endpoint: flags.url, Version: version, Gzip: flags.gzip, Logger: log}
+		if flags.dryRun {
+			options.DryRun = p.stdout
+		}
+		destination, err := segment.New(options)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return destination, nil
+	case value == "stdout", kind == "file" && path != "" && flags.dryRun:
+		return file.NewStream(kind, p.stdout), nil
+	case kind == "file" && path != "":
+		destination, err := file.Open(path)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return destination, nil
+	default:
+		return nil, usagef("--destination %q is not known: use segment, file:PATH or stdout", value)
+	}
+}
+
+func (d *destinations) close() error {
+	var errs []error
+	for _, destination := range d.open {
+		errs = append(errs, destination.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// load delivers the batches of the range to all destinations at once; none waits
+// for another. With force, batches that have a receipt are delivered again.
+func (d *destinations) load(ctx context.Context, ledger *stage.Ledger, s *summary, r stage.Range, force bool) error {
+	summaries := make([]load.Summary, len(d.open))
+	errs := make([]error, len(d.open))
+	var group sync.WaitGroup
+	for i, destination := range d.open {
+		group.Go(func() {
+			summaries[i], errs[i] = load.Run(ctx, ledger, destination, load.Options{
+				Rate: d.flags.rate, InFlight: d.flags.inFlight, DryRun: d.flags.dryRun,
+				Range: r, Force: force, Progress: d.progress, Logger: d.log,
+			})
+			if errs[i] != nil {
+				errs[i] = fmt.Errorf("deliver to %s: %w", destination.Name(), errs[i])
+			}
+		})
+	}
+	group.Wait()
+	s.Destinations = summaries
+	return errors.Join(errs...)
+}
+
+func (p program) loadCommand() *cobra.Command {
+	var (
+		place stageFlags
+		flags destinationFlags
+	)
+	c := &cobra.Command{
+		Use:   "load",
+		Short: "Deliver every staged batch that has no receipt",
+		Long: `load delivers the batches that have no receipt for a destination, oldest first, and writes a receipt for each. Events that a
+destination refuses for good go to rejected/ in the stage.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.summarise(c, func(s *summary) error {
+				return p.deliver(c, &place, &flags, s, stage.Range{}, false)
+			})
+		},
+	}
+	place.register(c.Flags())
+	flags.register(c.Flags())
+	return required(c, "stage")
+}
+
+func (p program) replayCommand() *cobra.Command {
+	var (
+		place        stageFlags
+		flags        destinationFlags
+		since, until = instant{now: p.now}, instant{now: p.now}
+		force        bool
+	)
+	c := &cobra.Command{
+		Use:   "replay",
+		Short: "Deliver a range of batches again",
+		Long: `replay delivers the batches whose window overlaps [--since, --until): those without a receipt, or with --force all of them.
+Message IDs stay the same, so Segment drops what it has seen within a day or more; after that a forced replay counts twice.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.summarise(c, func(s *summary) error {
+				return p.deliver(c, &place, &flags, s, stage.Range{Since: since.time, Until: until.time}, force)
+			})
+		},
+	}
+	place.register(c.Flags())
+	flags.register(c.Flags())
+	c.Flags().Var(&since, "since", "replay batches whose window ends after this time: RFC 3339, a day, or a span before now such as 24h (required)")
+	c.Flags().Var(&until, "until", "replay batches whose window begins before this time (default: now)")
+	c.Flags().BoolVar(&force, "force", false, "also deliver batches that have a receipt")
+	return required(c, "stage", "since")
+}
+
+func (p program) deliver(c *cobra.Command, place *stageFlags, flags *destinationFlags, s *summary, r stage.Range, force bool) (err error) {
+	log, err := p.logger(c)
+	if err != nil {
+		return err
+	}
+	d, err := p.openDestinations(flags, s, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	bucket, err := place.bucket(c.Context())
+	if err != nil {
+		return err
+	}
+	if flags.dryRun {
+		bucket = mem.Over(bucket)
+	}
+	ledger := place.ledger(log, bucket)
+	if force && len(d.open) == 1 && isTerminal(p.stderr) {
+		bar, err := p.progressBar(c.Context(), ledger, r)
+		if err != nil {
+			return err
+		}
+		defer bar.Close()
+		d.progress = func(s load.Summary) { _ = bar.Set64(s.Delivered + s.Rejected) }
+	}
+	return d.load(c.Context(), ledger, s, r, force)
+}

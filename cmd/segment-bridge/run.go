@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/stage"
+	"github.com/segment-bridge/segment-bridge/stage/mem"
+)
+
+// runFlags are the flags of a whole run.
+type runFlags struct {
+	sources      sourceFlags
+	window       windowFlags
+	place        stageFlags
+	transform    transformFlags
+	destinations destinationFlags
+}
+
+func (p program) runCommand() *cobra.Command {
+	var flags runFlags
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Extract, transform and load in one process",
+		Long: `run does what the hourly job does, in one process: it extracts the window into a temporary folder, stages the events that
+are new, and delivers every batch that has no receipt.`,
+		Example: `  segment-bridge run --source dir:./must-gather --cluster-id my-cluster --since 2020-01-01 \
+    --stage file:///tmp/stage --destination file:events.ndjson`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return p.summarise(c, func(s *summary) error {
+				log, err := p.logger(c)
+				if err != nil {
+					return err
+				}
+				return p.runAll(c.Context(), &flags, s, log)
+			})
+		},
+	}
+	flags.sources.register(c.Flags())
+	flags.window.register(c.Flags(), p.now)
+	flags.place.register(c.Flags())
+	flags.transform.register(c.Flags())
+	flags.destinations.register(c.Flags())
+	return required(c, "stage")
+}
+
+// runAll is the whole data path. What was staged before is delivered even when
+// nothing could be read now.
+func (p program) runAll(ctx context.Context, flags *runFlags, s *summary, log *slog.Logger) error {
+	destinations, err := p.openDestinations(&flags.destinations, s, log)
+	if err != nil {
+		return err
+	}
+	defer destinations.close()
+	bucket, err := flags.place.bucket(ctx)
+	if err != nil {
+		return err
+	}
+	if flags.destinations.dryRun {
+		bucket = mem.Over(bucket)
+	}
+	ledger := flags.place.ledger(log, bucket)
+	extractErr := p.extractAndStage(ctx, flags, ledger, s, log)
+	if extractErr != nil && !errors.Is(extractErr, extract.ErrAllFailed) {
+		return extractErr
+	}
+	return errors.Join(extractErr, destinations.load(ctx, ledger, s, stage.Range{}, false))
+}
+
+func (p program) extractAndStage(ctx context.Context, flags *runFlags, ledger *stage.Ledger, s *summary, log *slog.Logger) error {
+	x, err := flags.sources.prepare(ctx, log)
+	if err != nil {
+		return err
+	}
+	head, err := ledger.Head(ctx, x.names.Cluster())
+	if err != nil {
+		return err
+	}
+	if x.report.Window, err = flags.window.choose(p.now(), head, x.sourceNames()); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(flags.place.workDir, "segment-bridge-")
+	if err != nil {
+		return fmt.Errorf("create working folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	report, err := x.spool(ctx, dir, flags.sources, log)
+	s.report(report)
+	if err != nil {
+		return err
+	}
+	staged, err := stageSpool(ctx, ledger, dir, report, flags.transform)
+	if err != nil {
+		return err
+	}
+	s.staged(staged)
+	return nil
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/segment-bridge/segment-bridge/load"
+	"github.com/segment-bridge/segment-bridge/stage"
+	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/record"
+)
+
+// A summary is what a run has to say at its end: one JSON object on standard
+// output, and the container's termination message.
+type summary struct {
+	Command string              `json:"command"`
+	Version string              `json:"version"`
+	OK      bool                `json:"ok"`
+	Error   string              `json:"error,omitempty"`
+	Cluster telemetry.Pseudonym `json:"cluster,omitzero"`
+	Window  record.Window       `json:"window,omitzero"`
+	// Degraded names the sources that could not be read.
+	Degraded []string              `json:"degraded,omitempty"`
+	Sources  []record.SourceReport `json:"sources,omitempty"`
+	Staged   *stagedSummary        `json:"staged,omitempty"`
+	// Destinations says what was delivered where.
+	Destinations []load.Summary `json:"destinations,omitempty"`
+	Seconds      float64        `json:"seconds"`
+
+	toStderr bool // standard output carries events
+}
+
+// stagedSummary says what became of the events of a run.
+type stagedSummary struct {
+	// Batch is the name of the new batch; empty when there was nothing new.
+	Batch  string           `json:"batch,omitempty"`
+	Events int64            `json:"events"`
+	ByName map[string]int64 `json:"byName,omitempty"`
+	// AlreadyStaged events were in earlier batches; Duplicates came twice in this
+	// run; Rejected broke the tracking plan, as Violations tells.
+	AlreadyStaged int64                  `json:"alreadyStaged"`
+	Duplicates    int64                  `json:"duplicates"`
+	Rejected      int64                  `json:"rejected"`
+	Violations    []stage.ViolationCount `json:"violations,omitempty"`
+}
+
+func (s *summary) report(r record.Report) {
+	s.Cluster, s.Window, s.Sources = r.Cluster, r.Window, r.Sources
+	for _, source := range r.Failed() {
+		s.Degraded = append(s.Degraded, source.Name.String())
+	}
+}
+
+func (s *summary) staged(r stage.Staged) {
+	s.Staged = &stagedSummary{
+		Events: r.Events, AlreadyStaged: r.AlreadyStaged, Duplicates: r.Duplicates,
+		Rejected: r.Rejected, Violations: r.Violations,
+	}
+	if r.Manifest != nil {
+		s.Staged.Batch, s.Staged.ByName = r.Manifest.Batch, r.Manifest.Events
+	}
+}
+
+// summarise runs a command's work and says what came of it.
+func (p program) summarise(c *cobra.Command, work func(*summary) error) error {
+	s := &summary{Command: c.Name(), Version: version}
+	began := p.now()
+	err := work(s)
+	s.OK, s.Seconds = err == nil, p.now().Sub(began).Seconds()
+	if err != nil {
+		s.Error = err.Error()
+	}
+	text, marshalErr := json.Marshal(s)
+	if marshalErr != nil {
+		return fmt.Errorf("write summary: %w", marshalErr)
+	}
+	out := p.stdout
+	if s.toStderr {
+		out = p.stderr
+	}
+	if _, writeErr := fmt.Fprintf(out, "%s\n", text); writeErr != nil && err == nil {
+		return fmt.Errorf("write summary: %w", writeErr)
+	}
+	p.terminationMessage(s, text)
+	return err
+}
+
+// maxTerminationMessage is what Kubernetes keeps of a termination message.
+const maxTerminationMessage = 4096
+
+// terminationMessage leaves the summary where Kubernetes looks for it, when there
+// is such a place. A long one loses its details rather than its end.
+func (p program) terminationMessage(s *summary, text []byte) {
+	if info, err := os.Stat(p.terminationLog); err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	if len(text) > maxTerminationMessage {
+		short := *s
+		short.Sources = nil
+		if short.Staged != nil {
+			staged := *short.Staged
+			staged.ByName, staged.Violations = nil, nil
+			short.Staged = &staged
+		}
+		if text, _ = json.Marshal(short); len(text) > maxTerminationMessage {
+			text = text[:maxTerminationMessage]
+		}
+	}
+	_ = os.WriteFile(p.terminationLog, text, 0o600) // the summary on standard output is the one that counts
+}
