@@ -167,6 +167,9 @@ type source struct {
 
 // ReadAt implements io.ReaderAt.
 func (s *source) ReadAt(b []byte, offset int64) (int, error) {
+	if offset < 0 { // a malformed file says so
+		return 0, ErrMalformed
+	}
 	n, err := s.reader.ReadAt(b, offset)
 	if err != nil && !errors.Is(err, io.EOF) && s.err == nil {
 		s.err = err

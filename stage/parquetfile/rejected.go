@@ -44,7 +44,7 @@ func CopyRejected(w io.Writer, r io.ReaderAt, size int64, reason func(messageID 
 			return true, nil
 		}
 		n++
-		_, err := writer.WriteRows([]parquet.Row{append(row, text(why).Level(0, 0, len(columns)))})
+		_, err := writer.WriteRows([]parquet.Row{append(row, parquet.ByteArrayValue([]byte(why)).Level(0, 0, len(columns)))})
 		return true, err
 	})
 	if err := errors.Join(err, writer.Close()); err != nil {

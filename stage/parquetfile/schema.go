@@ -43,7 +43,7 @@ const format = "1"
 const maxRowsPerGroup = 100_000
 
 // pageBytes is the size of a page before compression.
-const pageBytes = 128 << 10
+const pageBytes = 256 << 10
 
 // A Schema is the columns of a file.
 type Schema struct {
@@ -148,7 +148,7 @@ func options(schema *parquet.Schema, plan string) []parquet.WriterOption {
 		schema,
 		// No version of the program: the same events make the same bytes.
 		parquet.CreatedBy("segment-bridge", "1", format),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
 		parquet.DataPageVersion(1),
 		parquet.PageBufferSize(pageBytes),
 		parquet.MaxRowsPerRowGroup(maxRowsPerGroup),

@@ -19,9 +19,9 @@ type Writer struct {
 	library telemetry.Library
 	parquet *parquet.Writer
 
-	rows    [batchRows]parquet.Row // of which the first n wait to be written
-	n       int
-	payload []byte // the payloads of those rows, one after the other
+	rows  [batchRows]parquet.Row // of which the first n wait to be written
+	n     int
+	bytes []byte // what the values of those rows refer to
 }
 
 // batchRows is how many rows go to the Parquet writer at once.
@@ -32,7 +32,7 @@ func NewWriter(w io.Writer, schema *Schema, library telemetry.Library) *Writer {
 	return &Writer{
 		schema: schema, library: library,
 		parquet: parquet.NewWriter(w, options(schema.parquet, schema.plan.Hash())...),
-		payload: make([]byte, 0, batchRows*1024),
+		bytes:   make([]byte, 0, batchRows*1024),
 	}
 }
 
@@ -45,8 +45,8 @@ func (w *Writer) Write(e *telemetry.Event) error {
 	for i := range row {
 		row[i] = parquet.NullValue().Level(0, 0, i)
 	}
-	row[0] = text(e.MessageID).Level(0, 0, 0)
-	row[1] = text(e.Name).Level(0, 0, 1)
+	row[0] = w.text(e.MessageID).Level(0, 0, 0)
+	row[1] = w.text(e.Name).Level(0, 0, 1)
 	row[2] = parquet.Int64Value(e.Time.UnixMicro()).Level(0, 0, 2)
 	for _, p := range e.Properties {
 		column, ok := w.schema.columns[p.Name]
@@ -54,13 +54,13 @@ func (w *Writer) Write(e *telemetry.Event) error {
 			return fmt.Errorf("write Parquet: property %q is not in the plan", p.Name)
 		}
 		if !p.Value.IsNull() {
-			row[column] = value(p.Value).Level(0, 1, column)
+			row[column] = w.value(p.Value).Level(0, 1, column)
 		}
 	}
-	start := len(w.payload)
-	w.payload = e.AppendTrack(w.payload, w.library)
+	start := len(w.bytes)
+	w.bytes = e.AppendTrack(w.bytes, w.library)
 	last := w.schema.width - 1
-	row[last] = parquet.ByteArrayValue(w.payload[start:]).Level(0, 0, last)
+	row[last] = parquet.ByteArrayValue(w.bytes[start:]).Level(0, 0, last)
 
 	w.rows[w.n] = row
 	if w.n++; w.n == batchRows {
@@ -71,7 +71,7 @@ func (w *Writer) Write(e *telemetry.Event) error {
 
 func (w *Writer) flush() error {
 	_, err := w.parquet.WriteRows(w.rows[:w.n])
-	w.n, w.payload = 0, w.payload[:0]
+	w.n, w.bytes = 0, w.bytes[:0]
 	if err != nil {
 		return fmt.Errorf("write Parquet: %w", err)
 	}
@@ -90,7 +90,7 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-func value(v telemetry.Value) parquet.Value {
+func (w *Writer) value(v telemetry.Value) parquet.Value {
 	switch v.Type() {
 	case telemetry.TypeInteger:
 		return parquet.Int64Value(v.Integer())
@@ -99,10 +99,16 @@ func value(v telemetry.Value) parquet.Value {
 	case telemetry.TypeTime:
 		return parquet.Int64Value(v.Integer() * 1_000_000)
 	case telemetry.TypePseudonym, telemetry.TypeEnum, telemetry.TypeVersion:
-		return text(v.String())
+		return w.text(v.String())
 	default:
-		return text(v.String())
+		return w.text(v.String())
 	}
 }
 
-func text(s string) parquet.Value { return parquet.ByteArrayValue([]byte(s)) }
+// text copies s to where it stays until the rows are written. When bytes grows,
+// what was there stays where it is.
+func (w *Writer) text(s string) parquet.Value {
+	start := len(w.bytes)
+	w.bytes = append(w.bytes, s...)
+	return parquet.ByteArrayValue(w.bytes[start:])
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stage_test
+
+import (
+	"testing"
+
+	"github.com/segment-bridge/segment-bridge/stage"
+	"github.com/segment-bridge/segment-bridge/stage/file"
+	"github.com/segment-bridge/segment-bridge/stage/mem"
+	"github.com/segment-bridge/segment-bridge/stage/stagetest"
+)
+
+func TestLedgerInMemory(t *testing.T) {
+	stagetest.Ledger(t, func(*testing.T) stage.Bucket { return new(mem.Bucket) })
+}
+
+func TestLedgerInAFolder(t *testing.T) {
+	stagetest.Ledger(t, func(t *testing.T) stage.Bucket { return file.New(t.TempDir()) })
+}
+
+func TestLedgerInALayer(t *testing.T) {
+	stagetest.Ledger(t, func(*testing.T) stage.Bucket { return mem.Over(new(mem.Bucket)) })
+}
+
+func TestCrashPairs(t *testing.T) {
+	stagetest.CrashPairs(t, func(*testing.T) stage.Bucket { return new(mem.Bucket) })
+}
