@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -121,7 +122,7 @@ func (o oracle) installation(events map[string]event, m map[string]any) {
 		conditions, _ := get(m, "status", "conditions").([]any)
 		for _, c := range conditions {
 			if get(c, "type") == "Ready" {
-				ready = at(c.(map[string]any), "lastTransitionTime")
+				ready = at(c, "lastTransitionTime")
 			}
 		}
 		o.add(events, m, "-completed", "Operator Deployment Completed", ready, with(properties, map[string]any{
@@ -138,7 +139,7 @@ func (o oracle) add(events map[string]event, m map[string]any, suffix, name stri
 		return
 	}
 	id := str(m, "metadata", "uid") + suffix
-	if before, ok := events[id]; ok && name == "PipelineRun Started" && before.Properties["taskCount"].(float64) > properties["taskCount"].(float64) {
+	if before, ok := events[id]; ok && name == "PipelineRun Started" && tasks(before.Properties) > tasks(properties) {
 		return
 	}
 	events[id] = event{
@@ -153,13 +154,14 @@ func (o oracle) heartbeat() string {
 }
 
 func with(base, more map[string]any) map[string]any {
-	sum := map[string]any{}
-	for _, m := range []map[string]any{base, more} {
-		for k, v := range m {
-			sum[k] = v
-		}
-	}
+	sum := maps.Clone(base)
+	maps.Copy(sum, more)
 	return sum
+}
+
+func tasks(properties map[string]any) float64 {
+	n, _ := properties["taskCount"].(float64)
+	return n
 }
 
 func get(value any, path ...string) any {
@@ -173,12 +175,12 @@ func get(value any, path ...string) any {
 	return value
 }
 
-func str(m map[string]any, path ...string) string {
+func str(m any, path ...string) string {
 	s, _ := get(m, path...).(string)
 	return s
 }
 
-func at(m map[string]any, path ...string) time.Time {
+func at(m any, path ...string) time.Time {
 	t, _ := time.Parse(time.RFC3339, str(m, path...))
 	return t.UTC()
 }

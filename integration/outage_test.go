@@ -7,6 +7,7 @@ package integration
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -65,9 +66,7 @@ func TestDatabaseKilledMidList(t *testing.T) {
 
 	expected := before.expect(t, s.objects...)
 	after := s.oracle(now, later)
-	for id, e := range after.expect(t, s.objects...) {
-		expected[id] = e
-	}
+	maps.Copy(expected, after.expect(t, s.objects...))
 	heartbeats := 0
 	for _, e := range s.receiver.Events() {
 		if e.Name == "Segment Bridge Heartbeat" {

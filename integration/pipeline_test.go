@@ -177,7 +177,7 @@ func (s *site) dryRun() map[string]any {
 			s.t.Fatalf("a dry run printed a line that is no body: %v", err)
 		}
 		for _, call := range body.Batch {
-			calls[call["messageId"].(string)] = call
+			calls[str(call, "messageId")] = call
 		}
 	}
 	if s.receiver.Report().Requests != requests {

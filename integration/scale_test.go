@@ -5,7 +5,6 @@
 package integration
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +49,7 @@ func TestFiveThousandRuns(t *testing.T) {
 					if source.Outcome != "ok" {
 						t.Errorf("unexpected report %+v", source)
 					}
-					t.Log(fmt.Sprintf("%s: %d objects, %d bytes, %d bytes an object", source.Name, source.Objects, source.Bytes, source.Bytes/max(source.Objects, 1)))
+					t.Logf("%s: %d objects, %d bytes, %d bytes an object", source.Name, source.Objects, source.Bytes, source.Bytes/max(source.Objects, 1))
 				}
 				t.Logf("the whole run took %s", took.Round(10*time.Millisecond))
 				v.checkReceived(expected, window)

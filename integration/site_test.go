@@ -241,7 +241,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "segment-bridge")
-	out, err := exec.Command("go", "build", "-o", path, "../cmd/segment-bridge").CombinedOutput() //nolint:noctx // the test's own time bounds it
+	out, err := exec.Command("go", "build", "-o", path, "../cmd/segment-bridge").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build segment-bridge: %w: %s", err, out)
 	}

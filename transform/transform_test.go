@@ -140,7 +140,8 @@ func TestHeartbeat(t *testing.T) {
 		Sources: []record.SourceReport{
 			{Name: record.SourceResults, Outcome: record.OutcomeForbidden},
 			{Name: record.SourcePipelineRuns, Outcome: record.OutcomeOK},
-			{Name: record.SourceDir, Outcome: record.OutcomeError}, {Name: record.SourceDir, Outcome: record.OutcomeOK},
+			{Name: record.SourceDir, Outcome: record.OutcomeError},
+			{Name: record.SourceDir, Outcome: record.OutcomeOK},
 		},
 	}
 	const want = "Segment Bridge Heartbeat 4afb32cc106e-heartbeat-2026-03-01T12:00:00Z 12:00" +

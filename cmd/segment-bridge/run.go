@@ -54,12 +54,12 @@ are new, and delivers every batch that has no receipt.`,
 
 // runAll is the whole data path. What was staged before is delivered even when
 // nothing could be read now.
-func (p program) runAll(ctx context.Context, flags *runFlags, s *summary, log *slog.Logger) error {
+func (p program) runAll(ctx context.Context, flags *runFlags, s *summary, log *slog.Logger) (err error) {
 	destinations, err := p.openDestinations(&flags.destinations, s, log)
 	if err != nil {
 		return err
 	}
-	defer destinations.close()
+	defer func() { err = errors.Join(err, destinations.close()) }()
 	bucket, err := flags.place.bucket(ctx)
 	if err != nil {
 		return err

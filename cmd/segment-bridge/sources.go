@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/segment-bridge/segment-bridge/extract"
 	"github.com/segment-bridge/segment-bridge/extract/dir"
 	"github.com/segment-bridge/segment-bridge/extract/identity"
@@ -17,7 +19,6 @@ import (
 	"github.com/segment-bridge/segment-bridge/load"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
-	"github.com/spf13/pflag"
 )
 
 const sourceUsage = "what to read, repeatable: kube (the cluster), results (Tekton Results), dir:PATH (saved objects)"
