@@ -20,7 +20,7 @@ const (
 	defaultLookback    = 4 * time.Hour
 	defaultMaxLookback = 7 * 24 * time.Hour
 	// windowOverlap is how far a window that reaches back goes behind the
-	// checkpoint: what was being written while the last run read is seen then.
+	// first moment that was not read: what was being written while the last run read is seen then.
 	windowOverlap = 15 * time.Minute
 )
 
@@ -38,7 +38,7 @@ func (w *windowFlags) register(f *pflag.FlagSet, now func() time.Time) {
 	f.DurationVar(&w.maxLookback, "max-lookback", defaultMaxLookback, "how far back the window may reach after an outage")
 }
 
-// choose returns the window: as the flags say, or from the last checkpoints on.
+// choose returns the window: as the flags say, or from the first moment that was not read.
 func (w *windowFlags) choose(now time.Time, head *stage.Manifest, sources []record.SourceName) (record.Window, error) {
 	until := w.until.time
 	if until.IsZero() {
@@ -66,9 +66,9 @@ func (p program) windowCommand() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "window",
-		Short: "Decide which window the next extraction reads, from the checkpoints in the stage",
+		Short: "Decide which window the next extraction reads, from what the stage says was read",
 		Long: `window reads the last manifest of the cluster and writes the window of the next run: the last --lookback, or back to the
-checkpoint of the source that is furthest behind. It is for a job whose extract container has no access to the bucket;
+first moment that a source has not been read for. It is for a job whose extract container has no access to the bucket;
 extract takes the file by --window.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			selected, err := parseSources(sources)
