@@ -49,7 +49,7 @@ func failure(ctx context.Context, op string, err error) error {
 		e.Hint = "the API server does not know this token or certificate: renew it, or check the kubeconfig"
 	case e.Status == http.StatusForbidden:
 		e.Outcome = record.OutcomeForbidden
-		e.Hint = "bind a ClusterRole to this account that allows to " + op
+		e.Hint = "grant this account a ClusterRole that allows to " + op
 	case e.Status == http.StatusNotFound:
 		e.Outcome = record.OutcomeAbsent
 	case e.Status == http.StatusGatewayTimeout:

@@ -279,6 +279,12 @@ func TestExtract(t *testing.T) {
 			outcome: broken,
 		},
 		{
+			name:    "something behind the list",
+			answers: []answer{{body: `{"items":[]}{"items":[{"metadata":{"uid":"a"}}]}`}, {items: []string{"a"}}},
+			tokens:  []string{"", ""},
+			want:    []string{"a"},
+		},
+		{
 			name:    "no answer",
 			answers: []answer{{items: []string{"a"}, next: "1"}, {hang: true}},
 			tokens:  []string{"", "1"},

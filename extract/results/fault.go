@@ -110,7 +110,7 @@ func failure(ctx context.Context, op string, err error) error {
 	switch f.class {
 	case refused:
 		e.Outcome = record.OutcomeForbidden
-		e.Hint = "bind a ClusterRole to this account that allows get and list on records.results.tekton.dev in all namespaces, " +
+		e.Hint = "grant this account a ClusterRole that allows get and list on records.results.tekton.dev, " +
 			"and send a token for the audience of the Kubernetes API"
 	case missing:
 		e.Hint = "there is no Tekton Results API v1alpha2 with record summaries: check the address, or update Tekton Results"

@@ -33,9 +33,10 @@ const (
 	order  = "update_time desc"
 
 	// fields are those of a page that are needed; without next_page_token there would be
-	// one page only. A name that has dots in it, as those of labels, cannot be asked for
-	// alone. The backslashes are how the server's JSON library escapes a dot: it finds
-	// the one annotation that is needed among kilobytes of others.
+	// one page only. A key with dots in it cannot be asked for alone, so labels and
+	// annotations come whole. The annotations are a third of what comes, for the
+	// one that names the sender of a commit, which Pipelines as Code no longer
+	// puts into a label.
 	fields = "next_page_token,records.update_time,records.data.type," +
 		"records.data.value.metadata.uid," +
 		"records.data.value.metadata.namespace," +
