@@ -173,7 +173,7 @@ func (a *archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if cut {
 		_, _ = w.Write(text[:2*len(text)/3])
-		w.(http.Flusher).Flush()
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	_, _ = w.Write(text)
@@ -188,7 +188,7 @@ func (a *archive) serveREST(t *testing.T) string {
 
 // serveGRPC returns the address of the archive as gRPC API.
 func (a *archive) serveGRPC(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

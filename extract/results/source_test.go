@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,12 +56,13 @@ func newSource(t *testing.T, config Config) *Source {
 // read reads a source and returns the numbers of the runs.
 func read(ctx context.Context, source *Source, window record.Window, stats *extract.Stats) (runs []int, err error) {
 	err = source.Extract(ctx, window, stats, func(r record.Record) error {
-		var i int
-		if _, err := fmt.Sscanf(r.(*record.PipelineRun).UID.String(), "run-%d", &i); err != nil {
-			return err
+		run, ok := r.(*record.PipelineRun)
+		if !ok {
+			return fmt.Errorf("record is a %T", r)
 		}
+		i, err := strconv.Atoi(strings.TrimPrefix(run.UID.String(), "run-"))
 		runs = append(runs, i)
-		return nil
+		return err
 	})
 	return runs, err
 }
@@ -403,8 +405,8 @@ func TestRecords(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = newSource(t, Config{Address: way.serve(&a, t)}).Extract(t.Context(), record.Window{}, new(extract.Stats), func(r record.Record) error {
-				if got := *r.(*record.PipelineRun); got != want {
-					t.Errorf("record is %+v, want %+v", got, want)
+				if got, ok := r.(*record.PipelineRun); !ok || *got != want {
+					t.Errorf("record is %+v, want %+v", r, want)
 				}
 				return nil
 			})
@@ -422,7 +424,7 @@ func TestExtractEndsWithEmit(t *testing.T) {
 			full := errors.New("disk is full")
 			err := newSource(t, Config{Address: way.serve(&a, t), PageSize: 10}).Extract(t.Context(), record.Window{}, new(extract.Stats),
 				func(record.Record) error { return full })
-			if err != full || len(a.lists) != 1 {
+			if !errors.Is(err, full) || len(a.lists) != 1 {
 				t.Errorf("error is %v after %d calls, want that of emit after one", err, len(a.lists))
 			}
 		})

@@ -34,7 +34,7 @@ func TestDo(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), test.timeout)
 				defer cancel()
 				tries, start := 0, time.Now()
-				err := Default.Do(ctx, func(err error) bool { return err == errBusy }, func() error {
+				err := Default.Do(ctx, func(err error) bool { return errors.Is(err, errBusy) }, func() error {
 					tries++
 					return test.answers[tries-1]
 				})
