@@ -191,14 +191,14 @@ func (d *Destination) deliver(ctx context.Context, items []item) error {
 // batches cuts the items into what fits one request each.
 func batches(items []item) iter.Seq[[]item] {
 	return func(yield func([]item) bool) {
-		start, size := 0, wrapperBytes
+		start, size := 0, wrapperBytes-1 // the first item has no comma
 		for i, it := range items {
-			n := len(it.payload) + 1 // the comma
+			n := len(it.payload) + 1
 			if i > start && (size+n > maxBodyBytes || i-start == maxEvents) {
 				if !yield(items[start:i]) {
 					return
 				}
-				start, size = i, wrapperBytes
+				start, size = i, wrapperBytes-1
 			}
 			size += n
 		}

@@ -281,6 +281,8 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 		{"2,500 small events", small(2_500), 1},
 		{"2,501 small events", small(2_501), 2},
 		{"32 large events", large(32), 3},
+		{"475,000 bytes", bytesOf(475_000), 1},
+		{"475,001 bytes", bytesOf(475_001), 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -299,6 +301,15 @@ func TestRequestsStayWithinTheLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// bytesOf returns events whose body in one request has n bytes.
+func bytesOf(n int) []telemetry.Track {
+	events := large(15)
+	rest := n - len(`{"sentAt":"2026-03-01T12:00:00.000Z","batch":[]}`) - 14 - 14*32_000
+	e := track("large-014", `{"a":""}`)
+	events[14] = track("large-014", `{"a":"`+strings.Repeat("x", rest-len(e.Payload))+`"}`)
+	return events
 }
 
 func small(n int) []telemetry.Track {
