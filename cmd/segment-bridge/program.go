@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,7 @@ type program struct {
 
 // run runs one command and returns its exit code.
 func (p program) run(ctx context.Context, args []string) int {
+	p.stdout = &lockedWriter{w: p.stdout}
 	root := p.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -133,6 +135,18 @@ func (p program) logger(c *cobra.Command) (*slog.Logger, error) {
 	default:
 		return nil, usagef("--log-format %q is not known: use text or json", format)
 	}
+}
+
+// lockedWriter lets destinations share standard output, a whole write at a time.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }
 
 func isTerminal(w io.Writer) bool {
