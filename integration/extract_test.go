@@ -347,7 +347,7 @@ func (e expiries) RoundTrip(r *http.Request) (*http.Response, error) {
 // All that is in the cluster comes out, over many pages, even when the server
 // forgets the list between two of them.
 func TestExtractCluster(t *testing.T) {
-	sample := samplecluster.New(samplecluster.Config{Seed: 4, Runs: 5000, Now: time.Now()})
+	sample := samplecluster.New(samplecluster.Config{Seed: 4, Runs: 2500, Now: time.Now()})
 	cluster := world.NewControlPlane(t)
 	cluster.InstallCRDs(t)
 	var objects [][]byte
