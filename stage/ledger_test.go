@@ -18,11 +18,3 @@ func TestLedgerInMemory(t *testing.T) {
 func TestLedgerInAFolder(t *testing.T) {
 	stagetest.Ledger(t, func(t *testing.T) stage.Bucket { return file.New(t.TempDir()) })
 }
-
-func TestLedgerInALayer(t *testing.T) {
-	stagetest.Ledger(t, func(*testing.T) stage.Bucket { return mem.Over(new(mem.Bucket)) })
-}
-
-func TestCrashPairs(t *testing.T) {
-	stagetest.CrashPairs(t, func(*testing.T) stage.Bucket { return new(mem.Bucket) })
-}

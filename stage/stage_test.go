@@ -30,7 +30,10 @@ var since, until = stagetest.Noon.Add(-4 * time.Hour), stagetest.Noon.Add(time.H
 
 func collect(seq iter.Seq2[*telemetry.Event, error]) []*telemetry.Event {
 	var events []*telemetry.Event
-	for e := range seq {
+	for e, err := range seq {
+		if err != nil {
+			panic(err)
+		}
 		events = append(events, e)
 	}
 	return events
@@ -213,8 +216,8 @@ func TestStageRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, staged, err)
 		}
 	}
-	for range l.Batches(t.Context(), stage.Range{}) {
-		t.Error("a batch was committed")
+	for b, err := range l.Batches(t.Context(), stage.Range{}) {
+		t.Errorf("batch %v was committed, %v", b, err)
 	}
 }
 
@@ -261,8 +264,8 @@ func TestBatchesInRange(t *testing.T) {
 	if err := other.UnmarshalText([]byte("0123456789ab")); err != nil {
 		t.Fatal(err)
 	}
-	for range l.Batches(t.Context(), stage.Range{Cluster: other}) {
-		t.Error("another cluster has batches")
+	for b, err := range l.Batches(t.Context(), stage.Range{Cluster: other}) {
+		t.Errorf("another cluster has batch %v, %v", b, err)
 	}
 }
 

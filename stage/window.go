@@ -3,7 +3,6 @@
 package stage
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -106,13 +105,4 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// clone returns a copy that shares nothing.
-func (c Coverage) clone() Coverage {
-	copied := maps.Clone(c)
-	for source, spans := range copied {
-		copied[source] = slices.Clone(spans)
-	}
-	return copied
 }

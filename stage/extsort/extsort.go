@@ -126,23 +126,25 @@ func (s *Sorter) merge(yield func([]byte, error) bool) error {
 	var next heads
 	for _, e := range s.runs {
 		r := &run{source: bufio.NewReaderSize(io.NewSectionReader(s.file, e.offset, e.length), size)}
-		if err := r.advance(); err != nil { // a run is never empty
+		if more, err := r.advance(); err != nil {
 			return err
+		} else if more {
+			next = append(next, r)
 		}
-		next = append(next, r)
 	}
 	heap.Init(&next)
 	for len(next) > 0 {
 		if !yield(next[0].record, nil) {
 			return nil
 		}
-		switch err := next[0].advance(); err {
-		case nil:
-			heap.Fix(&next, 0)
-		case io.EOF:
-			heap.Pop(&next)
-		default:
+		more, err := next[0].advance()
+		switch {
+		case err != nil:
 			return err
+		case more:
+			heap.Fix(&next, 0)
+		default:
+			heap.Pop(&next)
 		}
 	}
 	return nil
@@ -162,17 +164,17 @@ type run struct {
 	record []byte
 }
 
-// advance reads the next record; the error is io.EOF at the end.
-func (r *run) advance() error {
+// advance reads the next record, if there is one.
+func (r *run) advance() (more bool, err error) {
 	n, err := binary.ReadUvarint(r.source)
-	if err != nil {
-		return err
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, nil
+	} else if err != nil {
+		return false, err
 	}
 	r.record = slices.Grow(r.record[:0], int(n))[:n]
-	if _, err := io.ReadFull(r.source, r.record); err != nil {
-		return io.ErrUnexpectedEOF
-	}
-	return nil
+	_, err = io.ReadFull(r.source, r.record)
+	return err == nil, err
 }
 
 type heads []*run
@@ -180,7 +182,7 @@ type heads []*run
 func (h heads) Len() int           { return len(h) }
 func (h heads) Less(i, j int) bool { return bytes.Compare(h[i].record, h[j].record) < 0 }
 func (h heads) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *heads) Push(x any)        { *h = append(*h, x.(*run)) }
+func (h *heads) Push(any)          { panic("extsort: no run comes later") }
 func (h *heads) Pop() any {
 	last := (*h)[len(*h)-1]
 	*h = (*h)[:len(*h)-1]

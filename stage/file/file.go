@@ -87,7 +87,8 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.ReadSeeker, condit
 	if err != nil {
 		return "", failed("put", key, err)
 	}
-	defer os.Remove(temp.Name()) // gone already after a rename
+	// After a rename it is gone already.
+	defer os.Remove(temp.Name())
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(temp, sum), reader{ctx, body})
 	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {

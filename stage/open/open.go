@@ -76,7 +76,7 @@ func parse(rawURL string, getenv func(string) string) (stage.Bucket, error) {
 		return parseS3(u, parameters, getenv)
 	case "mem":
 		if rawURL != "mem:" {
-			return nil, errors.New("a stage in memory has no name: write mem:")
+			return nil, errors.New("a stage in memory has no name: write mem: and nothing else")
 		}
 		return new(mem.Bucket), nil
 	case "":

@@ -67,7 +67,10 @@ func sorted(events []*telemetry.Event) []*telemetry.Event {
 
 func runs(n int) []*telemetry.Event {
 	var events []*telemetry.Event
-	for e := range stagetest.Runs(n, stagetest.Noon, time.Second) {
+	for e, err := range stagetest.Runs(n, stagetest.Noon, time.Second) {
+		if err != nil {
+			panic(err)
+		}
 		events = append(events, e)
 	}
 	return sorted(events)
@@ -197,7 +200,7 @@ func TestCellsHoldTheProperties(t *testing.T) {
 		rows := make([]parquet.Row, len(events))
 		reader := file.RowGroups()[0].Rows()
 		defer reader.Close()
-		if n, err := reader.ReadRows(rows); n != len(rows) || err != nil && err != io.EOF {
+		if n, err := reader.ReadRows(rows); n != len(rows) || err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(n, err)
 		}
 		for i, e := range events {
@@ -340,7 +343,7 @@ func TestRejectedRowsKeepTheirColumns(t *testing.T) {
 			rows := make([]parquet.Row, 1)
 			reader := after.RowGroups()[0].Rows()
 			defer reader.Close()
-			if _, err := reader.ReadRows(rows); err != nil && err != io.EOF || rows[0][len(rows[0])-1].String() != "HTTP 400" {
+			if _, err := reader.ReadRows(rows); err != nil && !errors.Is(err, io.EOF) || rows[0][len(rows[0])-1].String() != "HTTP 400" {
 				t.Errorf("last column is %v, %v", rows[0], err)
 			}
 		})

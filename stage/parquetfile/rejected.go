@@ -36,7 +36,7 @@ func CopyRejected(w io.Writer, r io.ReaderAt, size int64, reason func(messageID 
 	g.add(columnReason, words(parquet.String()))
 
 	plan, _ := file.Lookup(metadataPlan)
-	writer := parquet.NewWriter(w, options(g.schema(), plan)...)
+	writer := parquet.NewGenericWriter[any](w, options(g.schema(), plan)...)
 	var n int64
 	err = eachRow(file, columns, func(row parquet.Row) (bool, error) {
 		why, ok := reason(string(row[id].ByteArray()))

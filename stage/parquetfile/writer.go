@@ -17,7 +17,7 @@ import (
 type Writer struct {
 	schema  *Schema
 	library telemetry.Library
-	parquet *parquet.Writer
+	parquet *parquet.GenericWriter[any]
 
 	rows  [batchRows]parquet.Row // of which the first n wait to be written
 	n     int
@@ -31,7 +31,7 @@ const batchRows = 64
 func NewWriter(w io.Writer, schema *Schema, library telemetry.Library) *Writer {
 	return &Writer{
 		schema: schema, library: library,
-		parquet: parquet.NewWriter(w, options(schema.parquet, schema.plan.Hash())...),
+		parquet: parquet.NewGenericWriter[any](w, options(schema.parquet, schema.plan.Hash())...),
 		bytes:   make([]byte, 0, batchRows*1024),
 	}
 }

@@ -304,7 +304,10 @@ func list(t *testing.T, b stage.Bucket) {
 			t.Errorf("list: %+v, %v", info, err)
 		}
 	}
-	for range b.List(t.Context(), "", "") { // stopping early is allowed
+	for _, err := range b.List(t.Context(), "", "") { // stopping early is allowed
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 }

@@ -98,7 +98,10 @@ func wantTracks(t *testing.T, l *stage.Ledger, seqs ...iter.Seq2[*telemetry.Even
 	t.Helper()
 	want := map[string]string{}
 	for _, seq := range seqs {
-		for e := range seq {
+		for e, err := range seq {
+			if err != nil {
+				t.Fatal(err)
+			}
 			want[e.MessageID] = string(e.AppendTrack(nil, Library))
 		}
 	}
@@ -183,8 +186,8 @@ func stagedOnce(t *testing.T, b stage.Bucket) {
 	start := Noon.Add(-6 * time.Hour)
 	events := func(since, until time.Time) iter.Seq2[*telemetry.Event, error] {
 		return func(yield func(*telemetry.Event, error) bool) {
-			for e := range Runs(80, start, 7*time.Minute) {
-				if !e.Time.Before(since) && e.Time.Before(until) && !yield(e, nil) {
+			for e, err := range Runs(80, start, 7*time.Minute) {
+				if !e.Time.Before(since) && e.Time.Before(until) && !yield(e, err) {
 					return
 				}
 			}
@@ -421,6 +424,7 @@ func recovers(t *testing.T, b stage.Bucket, what string) {
 func crashFirst() iter.Seq2[*telemetry.Event, error] {
 	return Runs(5, Noon.Add(-2*time.Hour), time.Second)
 }
+
 func crashSecond() iter.Seq2[*telemetry.Event, error] {
 	return Runs(9, Noon.Add(-2*time.Hour), time.Second)
 }
