@@ -11,6 +11,9 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 )
 
 // Set by the linker.
@@ -20,6 +23,8 @@ var (
 )
 
 func main() {
+	// client-go writes addresses and bodies to standard error behind our back.
+	klog.SetLogger(logr.Discard())
 	// The first signal asks for an orderly end; the second, with its usual effect,
 	// does not ask. Either way nothing is lost: the next run goes on.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
