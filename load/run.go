@@ -41,10 +41,10 @@ type Options struct {
 	InFlight int
 	// DryRun delivers and writes nothing down: for a destination that only shows what it gets.
 	DryRun bool
-	// Force sends every batch of the Range, those with a receipt as well. Without it the Range is not
-	// used: every batch without a receipt is sent.
-	Force bool
+	// Range selects batches; the zero Range selects all.
 	Range stage.Range
+	// Force sends batches that have a receipt as well.
+	Force bool
 	// Progress, unless nil, is called with the counts so far after each delivery, one call at a time.
 	Progress func(Summary)
 	// Logger may be nil.
@@ -128,10 +128,19 @@ func newRun(ledger Ledger, destination Destination, o Options) *run {
 // each calls f with the batches to deliver.
 func (r *run) each(ctx context.Context, f func(stage.Batch) error) error {
 	batches := r.ledger.Pending(ctx, r.destination.Name())
-	if r.Force {
+	if r.Force || r.Range != (stage.Range{}) {
 		batches = r.ledger.Batches(ctx, r.Range)
 	}
 	for b, err := range batches {
+		if err == nil && !r.Force && r.Range != (stage.Range{}) {
+			_, missing := r.ledger.Receipt(ctx, r.destination.Name(), b)
+			if missing == nil {
+				continue
+			}
+			if !errors.Is(missing, fs.ErrNotExist) {
+				err = missing
+			}
+		}
 		if err == nil {
 			err = f(b)
 		}

@@ -215,70 +215,6 @@ func TestCorruptBatchesBlockNothing(t *testing.T) {
 	}
 }
 
-// A crashing ledger fails each of its writes once, before or after it took place.
-type crashing struct {
-	*stage.Ledger
-	countdown int
-	after     bool
-}
-
-var errCrash = errors.New("crash")
-
-func (c *crashing) step(write func() error) error {
-	c.countdown--
-	if c.countdown == 0 && !c.after {
-		return errCrash
-	}
-	if err := write(); err != nil || c.countdown != 0 {
-		return err
-	}
-	return errCrash
-}
-
-func (c *crashing) Reject(ctx context.Context, destination string, m *stage.Manifest, rows []stage.Rejection) (f *stage.File, err error) {
-	err = c.step(func() (err error) { f, err = c.Ledger.Reject(ctx, destination, m, rows); return err })
-	return f, err
-}
-
-func (c *crashing) PutReceipt(ctx context.Context, r *stage.Receipt) error {
-	return c.step(func() error { return c.Ledger.PutReceipt(ctx, r) })
-}
-
-func TestCrashPoints(t *testing.T) {
-	for _, after := range []bool{false, true} {
-		for point := 1; point <= 5; point++ {
-			t.Run(fmt.Sprintf("write %d, after=%v", point, after), func(t *testing.T) {
-				t.Parallel()
-				ledger, bucket := newLedger(t, 4, 3)
-				s := &sink{verdict: func(e telemetry.Track) telemetry.Verdict {
-					if strings.HasSuffix(e.MessageID, "000001-namespace-created") {
-						return telemetry.Verdict{Status: telemetry.Rejected, Reason: "HTTP 400"}
-					}
-					return telemetry.Verdict{Status: telemetry.Delivered}
-				}}
-				_, err := load.Run(t.Context(), &crashing{ledger, point, after}, s, load.Options{})
-				if crashed := point <= 4; errors.Is(err, errCrash) != crashed {
-					t.Fatalf("first run: %v", err)
-				}
-				if _, err := load.Run(t.Context(), ledger, s, load.Options{}); err != nil {
-					t.Fatal(err)
-				}
-				repeated := len(s.got) - 7
-				slices.Sort(s.got)
-				if s.got = slices.Compact(s.got); len(s.got) != 7 || repeated != 0 && repeated != 3 && repeated != 4 {
-					t.Errorf("%d events arrived, %d again", len(s.got), repeated)
-				}
-				if done := after && (point == 2 || point == 4); done && repeated != 0 {
-					t.Errorf("%d events arrived again although there was a receipt", repeated)
-				}
-				if receipts, rejected := keys(t, bucket, "v1/receipts/"), keys(t, bucket, "v1/rejected/"); len(receipts) != 2 || len(rejected) != 2 {
-					t.Errorf("receipts %v, rejected events %v", receipts, rejected)
-				}
-			})
-		}
-	}
-}
-
 func TestForceSendsAgain(t *testing.T) {
 	ledger, bucket := newLedger(t, 3, 5, 4, 2)
 	s := &sink{}
@@ -305,6 +241,21 @@ func TestForceSendsAgain(t *testing.T) {
 	if replays != 2 {
 		t.Errorf("%d receipts of replays", replays)
 	}
+	// Without Force, the range only narrows what has no receipt.
+	s.got = nil
+	for _, receipt := range keys(t, bucket, "v1/receipts/sink/") {
+		if err := bucket.Delete(t.Context(), receipt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if _, err := load.Run(t.Context(), ledger, s, load.Options{Range: stage.Range{Since: first.Add(2 * time.Hour)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.got) != 6 || s.got[0] < "02" {
+		t.Errorf("delivered %v", s.got)
+	}
 	// A batch that was never delivered is delivered by a replay, and has its receipt.
 	fresh, _ := newLedger(t, 1)
 	if _, err := load.Run(t.Context(), fresh, &sink{}, load.Options{Force: true}); err != nil {
@@ -328,31 +279,6 @@ func TestDryRunWritesNothing(t *testing.T) {
 	if after := keys(t, bucket, ""); !slices.Equal(before, after) {
 		t.Errorf("the bucket has %v", after)
 	}
-}
-
-// TestAReceiptIsWrittenWhenItIsTimeToStop ends the run while the last event is on its way.
-func TestAReceiptIsWrittenWhenItIsTimeToStop(t *testing.T) {
-	ledger, bucket := newLedger(t, 3, 3)
-	ctx, cancel := context.WithCancel(t.Context())
-	s := &sink{}
-	stopping := &stopping{Ledger: ledger, stop: cancel}
-	if _, err := load.Run(ctx, stopping, s, load.Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
-	}
-	if receipts := keys(t, bucket, "v1/receipts/"); len(receipts) != 1 || len(s.got) != 3 {
-		t.Errorf("receipts %v for %d events", receipts, len(s.got))
-	}
-}
-
-// stopping cancels the run when the events are delivered and the writing begins.
-type stopping struct {
-	*stage.Ledger
-	stop func()
-}
-
-func (s *stopping) Reject(ctx context.Context, destination string, m *stage.Manifest, rows []stage.Rejection) (*stage.File, error) {
-	s.stop()
-	return s.Ledger.Reject(ctx, destination, m, rows)
 }
 
 // TestAnExpiredBatchIsNoError deletes a batch between the listing and the reading.

@@ -34,26 +34,33 @@ type Destination struct {
 // Delivered once w took it.
 func NewStream(name string, w io.Writer) *Destination { return &Destination{name: name, stream: w} }
 
+// Name returns the name that the receipts of a file go by: its absolute path, hashed since a path may hold a
+// name. The same file is not filled twice, and another one gets everything.
+func Name(path string) (string, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("find the folder of the destination: %w", err)
+	}
+	sum := sha256.Sum256([]byte(absolute))
+	return "file-" + hex.EncodeToString(sum[:4]), nil
+}
+
 // Open returns a destination that appends to the file at path and creates it when it is not there. An event
 // is Delivered once it is on the disk. A last line that a crash cut short is removed: its event has no
 // receipt and comes again.
-//
-// Receipts go by the file's absolute path, hashed since a path may hold a name: the same file is not written
-// twice, another one from the start.
 func Open(path string) (*Destination, error) {
-	absolute, err := filepath.Abs(path)
+	name, err := Name(path)
 	if err != nil {
-		return nil, fmt.Errorf("open destination: %w", err)
+		return nil, err
 	}
-	file, err := os.OpenFile(absolute, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open destination: folder of the file is missing: create it: %w", fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open destination: %w", pathless(err))
 	}
-	sum := sha256.Sum256([]byte(absolute))
-	d := &Destination{name: "file-" + hex.EncodeToString(sum[:4]), file: file}
+	d := &Destination{name: name, file: file}
 	if err := d.repair(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open destination: %w", pathless(err)), file.Close())
 	}

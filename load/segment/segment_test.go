@@ -5,9 +5,9 @@ package segment_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"reflect"
 	"slices"
@@ -21,6 +21,7 @@ import (
 	"github.com/segment-bridge/segment-bridge/load/segment"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 )
 
 var _ load.Destination = (*segment.Destination)(nil)
@@ -90,6 +91,7 @@ func TestWhatArrivesIsWhatWasStaged(t *testing.T) {
 			for i, p := range properties {
 				events = append(events, track(strconv.Itoa(i)+"-started", p))
 			}
+			events = append(events, planned()...)
 			// Not written by this program: another order, an offset and a fraction in the time, more fields.
 			events = append(events, telemetry.Track{
 				MessageID: "foreign", Event: "E",
@@ -117,6 +119,39 @@ func TestWhatArrivesIsWhatWasStaged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// planned returns, for each event of the tracking plan, one with the largest values there are and one with nulls.
+func planned() (events []telemetry.Track) {
+	for _, event := range catalogue.Plan().Events {
+		for _, empty := range []bool{false, true} {
+			properties := map[string]any{}
+			for _, p := range event.Properties {
+				switch {
+				case empty && p.Nullable:
+					properties[p.Name] = nil
+				case empty && p.Optional:
+				case p.Type == telemetry.TypeInteger:
+					properties[p.Name] = int64(math.MaxInt64)
+				case p.Type == telemetry.TypeBoolean:
+					properties[p.Name] = false
+				case p.Type == telemetry.TypeEnum:
+					properties[p.Name] = p.Words[len(p.Words)-1]
+				default:
+					properties[p.Name] = string(p.Type)
+				}
+			}
+			text, err := json.Marshal(properties)
+			if err != nil {
+				panic(err)
+			}
+			e := track(strconv.Itoa(len(events))+"-planned", string(text))
+			e.Payload = bytes.Replace(e.Payload, []byte(e.Event), []byte(event.Name), 1)
+			e.Event = event.Name
+			events = append(events, e)
+		}
+	}
+	return events
 }
 
 // equalJSON compares as JSON, numbers digit by digit.
@@ -330,72 +365,4 @@ func large(n int) []telemetry.Track {
 		events[i] = track(id, `{"a":"`+strings.Repeat("x", 32_000-len(e.Payload))+`"}`)
 	}
 	return events
-}
-
-func TestDryRun(t *testing.T) {
-	receiver := segmenttest.New(segmenttest.Options{})
-	var out bytes.Buffer
-	d, _ := newDestination(t, receiver, func(o *segment.Options) { o.DryRun, o.Key, o.Gzip = &out, load.Secret{}, true })
-	events := small(2_501)
-	verdicts, err := d.Deliver(t.Context(), events)
-	if err != nil || count(verdicts, telemetry.Delivered) != len(events) {
-		t.Fatalf("%d delivered, %v", count(verdicts, telemetry.Delivered), err)
-	}
-	if n := receiver.Report().Requests; n != 0 {
-		t.Errorf("%d requests were sent", n)
-	}
-	var printed int
-	for line := range bytes.Lines(out.Bytes()) {
-		var body struct {
-			SentAt time.Time
-			Batch  []json.RawMessage
-		}
-		if err := json.Unmarshal(line, &body); err != nil || body.SentAt.IsZero() {
-			t.Fatalf("line %.60q: %v", line, err)
-		}
-		for _, payload := range body.Batch {
-			if !bytes.Equal(payload, events[printed].Payload) {
-				t.Fatalf("printed %s, staged %s", payload, events[printed].Payload)
-			}
-			printed++
-		}
-	}
-	if printed != len(events) {
-		t.Errorf("%d events printed", printed)
-	}
-	full := errors.New("the disk is full")
-	d, _ = newDestination(t, receiver, func(o *segment.Options) { o.DryRun = failingWriter{full} })
-	if _, err := d.Deliver(t.Context(), tracks(1)); !errors.Is(err, full) {
-		t.Errorf("a failing writer gave %v", err)
-	}
-}
-
-type failingWriter struct{ err error }
-
-func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
-
-func TestNew(t *testing.T) {
-	tests := []struct {
-		name, key, endpoint, wantErr, wantLog string
-	}{
-		{"good", segmenttest.Key, "", "", ""},
-		{"no key", "", "", "SEGMENT_WRITE_KEY", ""},
-		{"short key", "abc", "", "", "32 letters"},
-		{"odd key", segmenttest.Key[1:] + "-", "", "", "32 letters"},
-		{"no URL", segmenttest.Key, "https://[::1", "not a URL", ""},
-		{"in the clear", segmenttest.Key, "http://segment.example", "", "in the clear"},
-		{"on this machine", segmenttest.Key, "http://127.0.0.1:8080", "", ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var log bytes.Buffer
-			_, err := segment.New(segment.Options{Key: load.NewSecret(tt.key), Endpoint: tt.endpoint, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-			if (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
-				t.Errorf("error %v", err)
-			}
-			if (log.Len() == 0) != (tt.wantLog == "") || !strings.Contains(log.String(), tt.wantLog) || tt.key != "" && strings.Contains(log.String(), tt.key) {
-				t.Errorf("log %q", log.String())
-			}
-		})
-	}
 }
