@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -58,7 +59,9 @@ ends well, and is the input of transform.`,
 }
 
 // spool extracts into the folder dir. The report it returns is as complete as the
-// extraction was, also when there is an error.
+// extraction was, also when there is an error. When every source failed, the folder
+// still holds what was read before they did: it is worth staging, and since a
+// failed source covers no time, it will be read again.
 func (x *extraction) spool(ctx context.Context, dir string, flags sourceFlags, log *slog.Logger) (record.Report, error) {
 	report := x.report
 	spool, err := record.Create(dir)
@@ -69,11 +72,12 @@ func (x *extraction) spool(ctx context.Context, dir string, flags sourceFlags, l
 	report.Sources, err = extract.Run(ctx, x.sources, report.Window, extract.Options{
 		Timeout: flags.timeout, Strict: flags.strict, Logger: log,
 	}, spool.Write)
-	if err != nil {
-		if flags.strict && len(report.Failed()) > 0 && ctx.Err() == nil {
-			return report, fmt.Errorf("%w: %w", errDegraded, err)
-		}
+	switch {
+	case err == nil, errors.Is(err, extract.ErrAllFailed):
+		return report, errors.Join(err, spool.Commit(report))
+	case flags.strict && len(report.Failed()) > 0 && ctx.Err() == nil:
+		return report, fmt.Errorf("%w: %w", errDegraded, err)
+	default:
 		return report, err
 	}
-	return report, spool.Commit(report)
 }

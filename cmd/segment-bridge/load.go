@@ -103,8 +103,14 @@ func (p program) openDestination(value string, key load.Secret, flags *destinati
 			return nil, usageError{err}
 		}
 		return destination, nil
-	case value == "stdout", kind == "file" && path != "" && flags.dryRun:
-		return file.NewStream(kind, p.stdout), nil
+	case value == "stdout":
+		return file.NewStream("stdout", p.stdout), nil
+	case kind == "file" && path != "" && flags.dryRun:
+		name, err := file.Name(path)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return file.NewStream(name, p.stdout), nil
 	case kind == "file" && path != "":
 		destination, err := file.Open(path)
 		if err != nil {

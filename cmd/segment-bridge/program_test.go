@@ -194,6 +194,31 @@ func TestRunOverFolder(t *testing.T) {
 	}
 }
 
+// A broken file among good ones is an error, and costs none of the others' events.
+func TestBrokenFile(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in")
+	if err := os.Mkdir(in, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"a.json": `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n","uid":"u","creationTimestamp":"2026-01-01T00:00:00Z","labels":{"konflux-ci.dev/type":"tenant"}}}`,
+		"b.json": "not JSON",
+	} {
+		if err := os.WriteFile(filepath.Join(in, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := filepath.Join(dir, "out.ndjson")
+	code, stdout, _ := try(t, nil, "run", "--source", "dir:"+in, "--cluster-id", "c", "--stage", "file://"+dir+"/stage", "--since", "2026-01-01", "--destination", "file:"+out)
+	if code != exitFailed || !strings.Contains(stdout, "file 2 of 2") {
+		t.Errorf("exit code %d\n%s", code, stdout)
+	}
+	if lines := readLines(t, out); len(lines) != 2 || !strings.Contains(lines[0], "Namespace Created") || !strings.Contains(lines[1], `"dirOutcome":"error"`) {
+		t.Errorf("got %q", lines)
+	}
+}
+
 // The heartbeat's time is the end of the window.
 func TestHeartbeatFollowsUntil(t *testing.T) {
 	dir := t.TempDir()

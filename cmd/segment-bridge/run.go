@@ -52,8 +52,9 @@ are new, and delivers every batch that has no receipt.`,
 	return required(c, "stage")
 }
 
-// runAll is the whole data path. What was staged before is delivered even when
-// nothing could be read now.
+// runAll is the whole data path. When no source could be read, what little was
+// read before they failed is staged all the same, with a heartbeat that says so,
+// and what is in the stage is delivered.
 func (p program) runAll(ctx context.Context, flags *runFlags, s *summary, log *slog.Logger) (err error) {
 	destinations, err := p.openDestinations(&flags.destinations, s, log)
 	if err != nil {
@@ -92,15 +93,15 @@ func (p program) extractAndStage(ctx context.Context, flags *runFlags, ledger *s
 		return fmt.Errorf("create working folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	report, err := x.spool(ctx, dir, flags.sources, log)
+	report, extractErr := x.spool(ctx, dir, flags.sources, log)
 	s.report(report)
-	if err != nil {
-		return err
+	if extractErr != nil && !errors.Is(extractErr, extract.ErrAllFailed) {
+		return extractErr
 	}
 	staged, err := stageSpool(ctx, ledger, dir, report, flags.transform)
 	if err != nil {
 		return err
 	}
 	s.staged(staged)
-	return nil
+	return extractErr
 }
