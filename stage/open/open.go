@@ -97,7 +97,7 @@ func parseS3(u *url.URL, parameters url.Values, getenv func(string) string) (sta
 			return nil, errors.New("path-style is true or false")
 		}
 	}
-	return s3.New(s3.Config{
+	b, err := s3.New(s3.Config{
 		Endpoint:   cmp.Or(parameters.Get("endpoint"), getenv("AWS_ENDPOINT_URL_S3"), getenv("AWS_ENDPOINT_URL")),
 		Bucket:     u.Host,
 		Prefix:     u.Path,
@@ -106,4 +106,8 @@ func parseS3(u *url.URL, parameters url.Values, getenv func(string) string) (sta
 		Encryption: parameters.Get("encryption"),
 		KMSKey:     parameters.Get("kms-key"),
 	})
+	if err != nil {
+		return nil, err // and not a bucket that is a nil pointer
+	}
+	return b, nil
 }
