@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segment-bridge/segment-bridge/load"
+	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 )
 
@@ -103,6 +105,34 @@ func TestOwnPayloadsAreFamiliar(t *testing.T) {
 			t.Errorf("familiar: %s", other.Payload)
 		}
 	}
+}
+
+// FuzzItem holds that Segment takes what is let pass: an event that it dropped would be lost without a word.
+func FuzzItem(f *testing.F) {
+	for _, seed := range []string{
+		`{"type":"track","messageId":"id","userId":"u","event":"E","properties":{}}`, `{"type":"track","messageId":"id","anonymousId":"a","event":"E"}`,
+		`{"type":"track","messageId":"id","userID":"u","event":"E"}`, `{"type":"track","messageId":"id","userId":"u","event":7}`,
+		`{"type":"page","messageId":"id","userId":"u"}`, `{"type":"track","messageId":"id","userId":"u","event":"E","properties":null}`, `null`, `[]`,
+	} {
+		f.Add("id", []byte(seed))
+	}
+	receiver := segmenttest.New(segmenttest.Options{})
+	d, err := New(Options{Key: load.NewSecret(segmenttest.Key), Transport: receiver})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, id string, payload []byte) {
+		before := receiver.Report()
+		verdicts, err := d.Deliver(t.Context(), []telemetry.Track{{MessageID: id, Event: "E", Payload: payload}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := receiver.Report()
+		taken := after.Accepted + after.Duplicates - before.Accepted - before.Duplicates
+		if (verdicts[0].Status == telemetry.Delivered) != (taken == 1) || len(after.Drops)+len(after.Refusals) > 0 {
+			t.Fatalf("verdict %+v, report %+v", verdicts[0], after)
+		}
+	})
 }
 
 func FuzzRetryAfter(f *testing.F) {

@@ -63,27 +63,31 @@ func familiar(t *telemetry.Track) bool {
 
 // examine reads the payload of an event that another program may have written.
 func examine(t *telemetry.Track) (ticket analytics.Track, flaw string) {
-	var call struct {
-		Type        string          `json:"type"`
-		MessageID   string          `json:"messageId"`
-		UserID      string          `json:"userId"`
-		AnonymousID string          `json:"anonymousId"`
-		Event       string          `json:"event"`
-		Properties  json.RawMessage `json:"properties"`
-	}
-	switch err := json.Unmarshal(t.Payload, &call); {
-	case err != nil || call.Type != "track":
+	var call map[string]json.RawMessage // a struct would match keys in any case, which Segment does not
+	if json.Unmarshal(t.Payload, &call) != nil || text(call["type"]) != "track" {
 		return ticket, notATrack
-	case call.MessageID != t.MessageID:
-		return ticket, "message ID is not the staged one"
-	case call.UserID == "" && call.AnonymousID == "":
-		return ticket, "neither userId nor anonymousId"
-	case call.Event == "":
-		return ticket, "event without a name"
-	case call.Properties != nil && call.Properties[0] != '{':
-		return ticket, "properties are not an object"
 	}
-	return analytics.Track{
-		MessageId: call.MessageID, UserId: call.UserID, AnonymousId: call.AnonymousID, Event: call.Event, Timestamp: t.Time,
-	}, ""
+	ticket = analytics.Track{
+		MessageId: t.MessageID, UserId: text(call["userId"]), AnonymousId: text(call["anonymousId"]), Event: text(call["event"]), Timestamp: t.Time,
+	}
+	properties, sent := call["properties"]
+	switch {
+	case text(call["messageId"]) != t.MessageID:
+		flaw = "message ID is not the staged one"
+	case ticket.UserId == "" && ticket.AnonymousId == "":
+		flaw = "neither userId nor anonymousId"
+	case ticket.Event == "":
+		flaw = "event without a name"
+	case sent && properties[0] != '{':
+		flaw = "properties are not an object"
+	}
+	return ticket, flaw
+}
+
+// text returns the value of a JSON string, and "" for everything else.
+func text(raw json.RawMessage) (s string) {
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
 }

@@ -101,6 +101,9 @@ func (r *Receiver) record(events []Event) {
 			r.duplicates = append(r.duplicates, event)
 			continue
 		}
+		if event.oddTime {
+			r.report.Violations["timestamp"]++
+		}
 		r.seen[event.MessageID] = now
 		r.events = append(r.events, event)
 	}
@@ -132,9 +135,8 @@ func parse(item json.RawMessage, envelope object) (event Event, drop string) {
 		}
 	}
 	if timestamp, sent := call["timestamp"]; sent {
-		if t, ok := text(timestamp); !ok || !isTime(t) {
-			return event, "timestamp"
-		}
+		t, ok := text(timestamp)
+		event.oddTime = !ok || !isTime(t)
 	}
 	if event.Type == "track" {
 		name, sent := call["event"]

@@ -68,6 +68,8 @@ type Event struct {
 	// Raw is the call as it was sent.
 	JSON json.RawMessage `json:"json"`
 	Raw  json.RawMessage `json:"raw"`
+
+	oddTime bool // its timestamp is none
 }
 
 // A Report counts what a receiver saw.
@@ -79,7 +81,7 @@ type Report struct {
 	Drops map[string]int `json:"drops"`
 	// Refusals counts requests that were answered with 400, by reason.
 	Refusals map[string]int `json:"refusals"`
-	// Violations counts requests that were taken although something about them is wrong, by what.
+	// Violations counts requests and events that were taken although something about them is wrong, by what.
 	Violations map[string]int `json:"violations"`
 }
 

@@ -62,7 +62,7 @@ func TestAnswers(t *testing.T) {
 		{name: "numbered event", body: batch(event(`"userId":"u","event":7`)), status: 200, drops: counts{"event_not_string": 1}},
 		{name: "nameless event", body: batch(event(`"userId":"u","event":""`)), status: 200, drops: counts{"event_not_defined": 1}},
 		{name: "listed properties", body: batch(event(`"userId":"u","event":"E","properties":[]`)), status: 200, drops: counts{"properties_not_object": 1}},
-		{name: "local time", body: batch(event(`"userId":"u","event":"E","timestamp":"1 March"`)), status: 200, drops: counts{"timestamp": 1}},
+		{name: "local time", body: batch(event(`"userId":"u","event":"E","timestamp":"1 March"`)), status: 200, taken: 1, violations: counts{"timestamp": 1}},
 		{name: "long message ID", body: batch(strings.Replace(good, `"m"`, `"`+strings.Repeat("m", 101)+`"`, 1)), status: 200, drops: counts{"message_id": 1}},
 		{name: "identify", body: batch(`{"type":"identify","messageId":"m","userId":"u"}`), status: 200, taken: 1},
 		{name: "no message ID", body: batch(`{"type":"page","userId":"u"}`), status: 200, taken: 1},
@@ -145,6 +145,40 @@ func zip(text string) string {
 	_, _ = io.WriteString(w, text)
 	_ = w.Close()
 	return b.String()
+}
+
+// FuzzReceiver holds that nothing a client sends ends the receiver, and that every event is accounted for.
+func FuzzReceiver(f *testing.F) {
+	for _, seed := range []string{batch(good), batch("null", `{"type":"track"}`), `{"batch":[],"context":7}`, `{"batch":[{"type":"page","userId":"u","context":[]}],"context":{"a":1}}`, "{", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		receiver := segmenttest.New(segmenttest.Options{})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://receiver/v1/batch", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.SetBasicAuth(segmenttest.Key, "")
+		response, err := receiver.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		report := receiver.Report()
+		settled := report.Accepted + report.Duplicates
+		for _, n := range report.Drops {
+			settled += n
+		}
+		if (response.StatusCode == http.StatusOK) != (settled > 0) || (response.StatusCode == http.StatusBadRequest) != (len(report.Refusals) == 1) {
+			t.Fatalf("%d for %q: %+v", response.StatusCode, body, report)
+		}
+		for _, event := range receiver.Events() {
+			if !json.Valid(event.JSON) || !strings.Contains(body, string(event.Raw)) {
+				t.Fatalf("took %s from %q", event.JSON, body)
+			}
+		}
+	})
 }
 
 func TestDeduplication(t *testing.T) {
