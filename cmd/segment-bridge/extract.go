@@ -28,12 +28,8 @@ func (p program) extractCommand() *cobra.Command {
 pseudonyms as they are read; nothing else of an object is kept. The folder given by --out is complete when the command
 ends well, and is the input of transform.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.summarise(c, func(s *summary) error {
-				log, err := p.logger(c)
-				if err != nil {
-					return err
-				}
-				x, err := sources.prepare(c.Context(), log)
+			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
+				x, err := sources.prepare(ctx, log)
 				if err != nil {
 					return err
 				}
@@ -45,7 +41,7 @@ ends well, and is the input of transform.`,
 				if err != nil {
 					return err
 				}
-				report, err := x.spool(c.Context(), out, sources, log)
+				report, err := x.spool(ctx, out, sources, log)
 				s.report(report)
 				return err
 			})
@@ -62,8 +58,10 @@ ends well, and is the input of transform.`,
 // extraction was, also when there is an error. When every source failed, the folder
 // still holds what was read before they did: it is worth staging, and since a
 // failed source covers no time, it will be read again.
-func (x *extraction) spool(ctx context.Context, dir string, flags sourceFlags, log *slog.Logger) (record.Report, error) {
-	report := x.report
+func (x *extraction) spool(ctx context.Context, dir string, flags sourceFlags, log *slog.Logger) (report record.Report, err error) {
+	ctx, end := phase(ctx, "extract")
+	defer func() { end(err) }()
+	report = x.report
 	spool, err := record.Create(dir)
 	if err != nil {
 		return report, err

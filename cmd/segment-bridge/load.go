@@ -138,6 +138,8 @@ func (d *destinations) load(ctx context.Context, ledger *stage.Ledger, s *summar
 	var group sync.WaitGroup
 	for i, destination := range d.open {
 		group.Go(func() {
+			ctx, end := phase(ctx, "load "+destination.Name())
+			defer func() { end(errs[i]) }()
 			summaries[i], errs[i] = load.Run(ctx, ledger, destination, load.Options{
 				Rate: d.flags.rate, InFlight: d.flags.inFlight, DryRun: d.flags.dryRun,
 				Range: r, Force: force, Progress: d.progress, Logger: d.log,
@@ -163,8 +165,8 @@ func (p program) loadCommand() *cobra.Command {
 		Long: `load delivers the batches that have no receipt for a destination, oldest first, and writes a receipt for each. Events that a
 destination refuses for good go to rejected/ in the stage.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.summarise(c, func(s *summary) error {
-				return p.deliver(c, &place, &flags, s, stage.Range{}, false)
+			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
+				return p.deliver(ctx, log, &place, &flags, s, stage.Range{}, false)
 			})
 		},
 	}
@@ -186,8 +188,8 @@ func (p program) replayCommand() *cobra.Command {
 		Long: `replay delivers the batches whose window overlaps [--since, --until): those without a receipt, or with --force all of them.
 Message IDs stay the same, so Segment drops what it has seen within a day or more; after that a forced replay counts twice.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.summarise(c, func(s *summary) error {
-				return p.deliver(c, &place, &flags, s, stage.Range{Since: since.time, Until: until.time}, force)
+			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
+				return p.deliver(ctx, log, &place, &flags, s, stage.Range{Since: since.time, Until: until.time}, force)
 			})
 		},
 	}
@@ -199,17 +201,15 @@ Message IDs stay the same, so Segment drops what it has seen within a day or mor
 	return required(c, "stage", "since")
 }
 
-func (p program) deliver(c *cobra.Command, place *stageFlags, flags *destinationFlags, s *summary, r stage.Range, force bool) (err error) {
-	log, err := p.logger(c)
-	if err != nil {
-		return err
-	}
+func (p program) deliver(
+	ctx context.Context, log *slog.Logger, place *stageFlags, flags *destinationFlags, s *summary, r stage.Range, force bool,
+) (err error) {
 	d, err := p.openDestinations(flags, s, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	bucket, err := place.bucket(c.Context())
+	bucket, err := place.bucket(ctx)
 	if err != nil {
 		return err
 	}
@@ -218,12 +218,12 @@ func (p program) deliver(c *cobra.Command, place *stageFlags, flags *destination
 	}
 	ledger := place.ledger(log, bucket)
 	if force && len(d.open) == 1 && isTerminal(p.stderr) {
-		bar, err := p.progressBar(c.Context(), ledger, r)
+		bar, err := p.progressBar(ctx, ledger, r)
 		if err != nil {
 			return err
 		}
 		defer bar.Close()
 		d.progress = func(s load.Summary) { _ = bar.Set64(s.Delivered + s.Rejected) }
 	}
-	return d.load(c.Context(), ledger, s, r, force)
+	return d.load(ctx, ledger, s, r, force)
 }

@@ -35,12 +35,8 @@ are new, and delivers every batch that has no receipt.`,
 		Example: `  segment-bridge run --source dir:./must-gather --cluster-id my-cluster --since 2020-01-01 \
     --stage file:///tmp/stage --destination file:events.ndjson`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.summarise(c, func(s *summary) error {
-				log, err := p.logger(c)
-				if err != nil {
-					return err
-				}
-				return p.runAll(c.Context(), &flags, s, log)
+			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
+				return p.runAll(ctx, &flags, s, log)
 			})
 		},
 	}

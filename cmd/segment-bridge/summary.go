@@ -3,8 +3,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -66,14 +68,27 @@ func (s *summary) staged(r stage.Staged) {
 	}
 }
 
-// summarise runs a command's work and says what came of it.
-func (p program) summarise(c *cobra.Command, work func(*summary) error) error {
+// summarise runs a command's work and says what came of it. The work's context
+// carries the span of the run.
+func (p program) summarise(c *cobra.Command, work func(context.Context, *slog.Logger, *summary) error) error {
 	s := &summary{Command: c.Name(), Version: version}
+	log, err := p.logger(c)
+	if err != nil {
+		return err
+	}
+	observer, err := p.observer(c.Context())
+	if err != nil {
+		log.Warn("the run is not observed", "error", err)
+	}
 	began := p.now()
-	err := work(s)
+	ctx, span := observer.tracer.Start(c.Context(), "segment-bridge "+c.Name())
+	err = work(ctx, log, s)
 	s.OK, s.Seconds = err == nil, p.now().Sub(began).Seconds()
 	if err != nil {
 		s.Error = err.Error()
+	}
+	if err := observer.finish(ctx, span, s); err != nil {
+		log.Warn("the run was not observed", "error", err)
 	}
 	text, marshalErr := json.Marshal(s)
 	if marshalErr != nil {

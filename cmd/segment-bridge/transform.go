@@ -55,11 +55,7 @@ func (p program) transformCommand() *cobra.Command {
 		Long: `transform reads the folder that extract wrote, turns records into events, checks each against the tracking plan, and
 stages those that no earlier batch holds. A second transform of the same folder stages nothing.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.summarise(c, func(s *summary) error {
-				log, err := p.logger(c)
-				if err != nil {
-					return err
-				}
+			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
 				report, err := record.ReadReport(in)
 				if errors.Is(err, record.ErrIncomplete) {
 					return usageError{err}
@@ -67,11 +63,11 @@ stages those that no earlier batch holds. A second transform of the same folder 
 					return err
 				}
 				s.report(report)
-				bucket, err := place.bucket(c.Context())
+				bucket, err := place.bucket(ctx)
 				if err != nil {
 					return err
 				}
-				staged, err := stageSpool(c.Context(), place.ledger(log, bucket), in, report, flags)
+				staged, err := stageSpool(ctx, place.ledger(log, bucket), in, report, flags)
 				if err != nil {
 					return err
 				}
@@ -87,7 +83,9 @@ stages those that no earlier batch holds. A second transform of the same folder 
 }
 
 // stageSpool stages the events of the records in dir.
-func stageSpool(ctx context.Context, ledger *stage.Ledger, dir string, report record.Report, flags transformFlags) (stage.Staged, error) {
+func stageSpool(ctx context.Context, ledger *stage.Ledger, dir string, report record.Report, flags transformFlags) (staged stage.Staged, err error) {
+	ctx, end := phase(ctx, "transform and stage")
+	defer func() { end(err) }()
 	head, err := ledger.Head(ctx, report.Cluster)
 	if err != nil {
 		return stage.Staged{}, err
