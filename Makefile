@@ -8,6 +8,7 @@ COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE     ?= segment-bridge:$(VERSION)
 BENCHTIME ?= 2s
 FUZZTIME  ?= 30s
+ROUNDS    ?= 10000
 
 # The version comes from the lines above, so that a tree without git, or one that git mistrusts, builds as well.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
@@ -40,12 +41,16 @@ test-unit: ## Run the tests that need nothing but Go and a C compiler (for the r
 test-integration: ## Run the tests against the real servers
 	go test -tags integration -timeout 30m -p 1 ./integration/...
 
+.PHONY: race
+race: install servers ## Let 32 writers race for one key on every store (ROUNDS=10000 each; a tenth of a second a round on a slow machine)
+	go test -tags integration -timeout 0 -v -run '^TestCommitRace$$' ./integration -rounds $(ROUNDS)
+
 .PHONY: install
 install: ## Install what the tests need and is missing, and start a Docker engine when none answers
 	@bash integration/install.sh
 
 .PHONY: servers
-servers: ## Build the real servers the tests run (Kubernetes, etcd, Tekton Results, MinIO) into a cache
+servers: ## Build the real servers the tests run (Kubernetes, etcd, Tekton Results, MinIO, versitygw) into a cache
 	@go run ./integration/servers
 
 .PHONY: lint

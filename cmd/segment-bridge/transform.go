@@ -93,6 +93,8 @@ func stageSpool(ctx context.Context, ledger *stage.Ledger, dir string, report re
 	var lastHeartbeat time.Time
 	if head != nil {
 		lastHeartbeat = head.Carried.Heartbeat
+	} else {
+		ledger.FirstUse(ctx)
 	}
 	return ledger.Stage(ctx, report, events(dir, report, lastHeartbeat, flags))
 }

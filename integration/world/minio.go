@@ -31,7 +31,7 @@ import (
 	"github.com/segment-bridge/segment-bridge/integration/servers/binaries"
 )
 
-// Bucket is an empty bucket of one test, on a MinIO server that all tests of the package share.
+// Bucket is an empty bucket of one test, on an S3 store that all tests of the package share.
 type Bucket struct {
 	Name      string
 	Endpoint  string // host:port, plain HTTP
@@ -47,7 +47,7 @@ func (b *Bucket) URL(prefix string) string {
 	return (&url.URL{Scheme: "s3", Host: b.Name, Path: "/" + prefix, RawQuery: query.Encode()}).String()
 }
 
-// MinIO returns a bucket of its own for this test.
+// MinIO returns a bucket of its own for this test, on a MinIO server.
 func MinIO(t testing.TB) *Bucket {
 	t.Helper()
 	s, err := sharedMinIO()
@@ -55,10 +55,23 @@ func MinIO(t testing.TB) *Bucket {
 		t.Fatal(err)
 	}
 	report(t, s.log)
+	return s.newBucket(t)
+}
+
+// An s3Server is one of the stores that all tests share.
+type s3Server struct {
+	endpoint string
+	log      string
+}
+
+// newBucket makes a bucket.
+func (s *s3Server) newBucket(t testing.TB) *Bucket {
+	t.Helper()
 	b := &Bucket{
 		Name:     fmt.Sprintf("test-%d", time.Now().UnixNano()),
 		Endpoint: s.endpoint, Region: "us-east-1", AccessKey: accessKey, SecretKey: secretKey,
 	}
+	var err error
 	b.Client, err = minio.New(b.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(b.AccessKey, b.SecretKey, ""), Region: b.Region})
 	if err != nil {
 		t.Fatalf("make a client: %v", err)
@@ -76,12 +89,7 @@ const (
 	ownerLabel = "segment-bridge.world.pid"
 )
 
-type minioServer struct {
-	endpoint string
-	log      string
-}
-
-var sharedMinIO = sync.OnceValues(func() (*minioServer, error) {
+var sharedMinIO = sync.OnceValues(func() (*s3Server, error) {
 	s, err := startMinIO(context.Background())
 	if err != nil {
 		return nil, fmt.Errorf("start MinIO: is a Docker engine running? integration/install.sh starts one: %w", err)
@@ -89,7 +97,7 @@ var sharedMinIO = sync.OnceValues(func() (*minioServer, error) {
 	return s, nil
 })
 
-func startMinIO(ctx context.Context) (*minioServer, error) {
+func startMinIO(ctx context.Context) (*s3Server, error) {
 	// The reaper is an image that cannot be built here; containers are removed in Main and by the next process. Their ports
 	// are always on this machine, whatever the address testcontainers would guess inside a sandbox.
 	for key, value := range map[string]string{"TESTCONTAINERS_RYUK_DISABLED": "true", "TESTCONTAINERS_HOST_OVERRIDE": "127.0.0.1"} {
@@ -141,7 +149,7 @@ func startMinIO(ctx context.Context) (*minioServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &minioServer{endpoint: endpoint, log: output.Name()}, nil
+	return &s3Server{endpoint: endpoint, log: output.Name()}, nil
 }
 
 // minioImage returns the name of an image that holds MinIO's binary and nothing else. It is built once for a binary.

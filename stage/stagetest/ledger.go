@@ -42,6 +42,7 @@ func Ledger(t *testing.T, open func(t *testing.T) stage.Bucket) {
 		{"rejected events", rejected},
 		{"tampering is found", tampering},
 		{"loaders that race", racingLoaders},
+		{"runs on the same input at the same time", twins},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}

@@ -36,6 +36,7 @@ var Servers = []Server{
 	{Name: "kube-apiserver", Folder: "kubernetes", Module: "k8s.io/kubernetes", Package: "k8s.io/kubernetes/cmd/kube-apiserver", Stamp: "k8s.io/component-base/version"},
 	{Name: "results-api", Folder: "results", Module: "github.com/tektoncd/results", Package: "github.com/tektoncd/results/cmd/api"},
 	{Name: "minio", Folder: "minio", Module: "github.com/minio/minio", Package: "github.com/minio/minio"},
+	{Name: "versitygw", Folder: "versitygw", Module: "github.com/versity/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
 }
 
 // buildFlags and buildEnv hold for every server: small, static (MinIO's image is FROM scratch) and the same on any machine.
