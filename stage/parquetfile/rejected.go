@@ -56,6 +56,9 @@ func CopyRejected(w io.Writer, r io.ReaderAt, size int64, reason func(messageID 
 // copyOf returns a column like the field.
 func copyOf(field parquet.Field) parquet.Node {
 	n := parquet.Leaf(field.Type())
+	if field.Type().String() == parquet.Int(64).Type().String() {
+		n = parquet.Leaf(parquet.Int64Type) // which is read back as if it said so in two ways
+	}
 	if field.Type().Kind() == parquet.ByteArray && field.Name() != columnMessageID && field.Name() != columnPayload {
 		n = words(n)
 	}
