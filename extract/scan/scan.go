@@ -256,11 +256,17 @@ func (s *Scanner) member() ([]byte, error) {
 
 // peek returns the next byte that is not white space, unread.
 func (s *Scanner) peek() (byte, error) {
+	if s.pos < len(s.data) && s.data[s.pos] > ' ' { // as nearly always
+		return s.data[s.pos], nil
+	}
+	return s.peekBehindSpace()
+}
+
+func (s *Scanner) peekBehindSpace() (byte, error) {
 	for {
-		for s.pos < len(s.data) {
+		for ; s.pos < len(s.data); s.pos++ {
 			switch c := s.data[s.pos]; c {
 			case ' ', '\n', '\t', '\r':
-				s.pos++
 			default:
 				return c, nil
 			}

@@ -259,11 +259,12 @@ func TestTruncatedSkip(t *testing.T) {
 	}
 }
 
-// TestSkipAlignment has escapes and ends at each place of the words that are
-// skipped at once, and cuts the document at each byte.
+// TestSkipAlignment has escapes and ends at each place of the blocks that are skipped
+// at once, and cuts the document at each byte.
 func TestSkipAlignment(t *testing.T) {
-	for before := range 18 {
-		for behind := range 18 {
+	reader := new(Scanner)
+	for before := range blockBytes + 2 {
+		for _, behind := range []int{0, 1, 2, 7, 8, blockBytes - 2, blockBytes - 1, blockBytes} {
 			text := `"` + strings.Repeat("a", before) + `\"` + strings.Repeat("]", behind) + `\\"`
 			for _, document := range []string{text, "[" + text + "]"} {
 				for n := range document {
@@ -273,7 +274,8 @@ func TestSkipAlignment(t *testing.T) {
 					}
 				}
 				checkSecond(t, NewBytes([]byte("["+document+`,"mark"]`)), nil)
-				checkSecond(t, New(&chunks{[]byte("[" + document + `,"mark"]`), 1 + before}), nil)
+				reader.Reset(&chunks{[]byte("[" + document + `,"mark"]`), 1 + before})
+				checkSecond(t, reader, nil)
 			}
 		}
 	}

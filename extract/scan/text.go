@@ -4,7 +4,6 @@ package scan
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -141,9 +140,9 @@ func plain(text []byte) int {
 	i := 0
 	for ; i+8 <= len(text); i += 8 {
 		word := binary.LittleEndian.Uint64(text[i:])
-		control := (word - ones*' ') & flag7
-		if found := first(word, '"') | first(word, '\\') | control | word&flag7; found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+		control := (word - ones*' ') & flags
+		if found := first(word, '"') | first(word, '\\') | control | word&flags; found != 0 {
+			return i + firstByte(found)
 		}
 	}
 	for ; i < len(text); i++ {
