@@ -16,7 +16,8 @@ type Batch struct {
 	// Cluster is where the events happened.
 	Cluster telemetry.Pseudonym
 	// Name is the end of the window and the first 16 digits of the hash of the
-	// data, such as "20261122T170000Z-0f1e2d3c4b5a6978".
+	// data, such as "20261122T170000Z-0f1e2d3c4b5a6978", and with "merged-" between
+	// the two when it was compacted from others.
 	Name string
 }
 
@@ -24,6 +25,9 @@ const (
 	batchTime   = "20060102T150405Z"
 	hashDigits  = 16 // of the SHA-256, in a name
 	manifestExt = ".json"
+	// mergedMark sorts after every hash: a merged batch comes after the ones of the
+	// same end that it replaces.
+	mergedMark = "merged-"
 )
 
 // batchName names the batch of a window that ends then and whose data has the
@@ -32,8 +36,17 @@ func batchName(end time.Time, sum string) string {
 	return end.UTC().Format(batchTime) + "-" + sum[:hashDigits]
 }
 
+// mergedName names the merged batch of a union of windows.
+func mergedName(end time.Time, sum string) string {
+	return end.UTC().Format(batchTime) + "-" + mergedMark + sum[:hashDigits]
+}
+
+// merged reports whether the batch was compacted from others.
+func (b Batch) merged() bool { return strings.Contains(b.Name, mergedMark) }
+
 // parseBatchName returns the end of the window and the start of the sum.
 func parseBatchName(name string) (end time.Time, sum string, ok bool) {
+	name = strings.Replace(name, "-"+mergedMark, "-", 1)
 	if len(name) != len(batchTime)+1+hashDigits || name[len(batchTime)] != '-' {
 		return time.Time{}, "", false
 	}
@@ -77,6 +90,10 @@ func (b Batch) receiptKey(destination string) string {
 
 func (b Batch) replayKey(destination string, at time.Time) string {
 	return fmt.Sprintf("%s%s.replay-%d%s", receiptFolder(destination), b, at.Unix(), manifestExt)
+}
+
+func (b Batch) rejectedReplayKey(destination string, at time.Time) string {
+	return fmt.Sprintf("%s%s.rejected-%d%s", receiptFolder(destination), b, at.Unix(), manifestExt)
 }
 
 func (b Batch) rejectedKey(destination, sum string) string {

@@ -3,6 +3,9 @@
 package parquetfile
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -83,12 +86,21 @@ type file struct {
 	source *source
 }
 
-// open reads the footer.
+// open reads the footer, and with it the end of the file.
 func open(r io.ReaderAt, size int64) (*file, error) {
-	f := &file{source: &source{reader: r}}
+	f := &file{source: &source{reader: r, tailAt: max(0, size-readBufferBytes)}}
+	tail := make([]byte, size-f.source.tailAt)
+	if n, err := f.source.ReadAt(tail, f.source.tailAt); n < len(tail) {
+		return nil, fmt.Errorf("read Parquet: %w", cmp.Or(f.source.err, err))
+	}
+	f.source.tail = tail
+	// The library would make room for whatever the length of the footer says.
+	if size < 12 || int64(binary.LittleEndian.Uint32(tail[len(tail)-8:])) > size-12 {
+		return nil, fmt.Errorf("%w: it is too short", ErrMalformed)
+	}
 	err := f.source.guard(func() (err error) {
 		f.File, err = parquet.OpenFile(f.source, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
-			parquet.OptimisticRead(true), parquet.ReadBufferSize(readBufferBytes))
+			parquet.ReadBufferSize(readBufferBytes))
 		return err
 	})
 	if err != nil {
@@ -163,12 +175,17 @@ func eachRowOf(file *file, reader parquet.RowReader, rows []parquet.Row, want in
 type source struct {
 	reader io.ReaderAt
 	err    error
+	tail   []byte // the end of the file, from tailAt on
+	tailAt int64
 }
 
 // ReadAt implements io.ReaderAt.
 func (s *source) ReadAt(b []byte, offset int64) (int, error) {
 	if offset < 0 { // a malformed file says so
 		return 0, ErrMalformed
+	}
+	if s.tail != nil && offset >= s.tailAt {
+		return bytes.NewReader(s.tail).ReadAt(b, offset-s.tailAt)
 	}
 	n, err := s.reader.ReadAt(b, offset)
 	if err != nil && !errors.Is(err, io.EOF) && s.err == nil {
