@@ -268,6 +268,11 @@ func checkPlain(t *testing.T, plan *telemetry.Plan, events []*telemetry.Event, g
 			if c.MetaData.Codec != parquetformat.Zstd {
 				t.Errorf("column %v is compressed by %v", c.MetaData.PathInSchema, c.MetaData.Codec)
 			}
+			for _, encoding := range c.MetaData.Encoding {
+				if encoding != parquetformat.Plain && encoding != parquetformat.RLE && encoding != parquetformat.RLEDictionary {
+					t.Errorf("column %v is encoded by %v, which not every reader knows", c.MetaData.PathInSchema, encoding)
+				}
+			}
 			for _, stats := range c.MetaData.EncodingStats {
 				if stats.PageType == parquetformat.DataPageV2 {
 					t.Errorf("column %v has pages of version 2", c.MetaData.PathInSchema)

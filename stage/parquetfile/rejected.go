@@ -59,7 +59,10 @@ func copyOf(field parquet.Field) parquet.Node {
 	if field.Type().String() == parquet.Int(64).Type().String() {
 		n = parquet.Leaf(parquet.Int64Type) // which is read back as if it said so in two ways
 	}
-	if field.Type().Kind() == parquet.ByteArray && field.Name() != columnMessageID && field.Name() != columnPayload {
+	switch {
+	case field.Name() == columnMessageID || field.Name() == columnPayload:
+		n = plain(n)
+	case field.Type().Kind() == parquet.ByteArray:
 		n = words(n)
 	}
 	if field.Optional() {

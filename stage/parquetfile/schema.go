@@ -60,7 +60,7 @@ func NewSchema(plan *telemetry.Plan) (*Schema, error) {
 		return nil, errors.New("make schema: there is no tracking plan")
 	}
 	g := newGroup()
-	g.add(columnMessageID, parquet.String())
+	g.add(columnMessageID, plain(parquet.String()))
 	g.add(columnEvent, words(parquet.String()))
 	g.add(columnTimestamp, parquet.Timestamp(parquet.Microsecond))
 	s := &Schema{plan: plan, columns: map[string]int{}}
@@ -72,7 +72,7 @@ func NewSchema(plan *telemetry.Plan) (*Schema, error) {
 		s.columns[p.Name] = len(g.names)
 		g.add(name, parquet.Optional(node(p.Type)))
 	}
-	g.add(columnPayload, parquet.String())
+	g.add(columnPayload, plain(parquet.String()))
 	s.parquet, s.width = g.schema(), len(g.names)
 	return s, nil
 }
@@ -97,6 +97,10 @@ func node(t telemetry.Type) parquet.Node {
 
 // words marks a column of few different values.
 func words(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.RLEDictionary) }
+
+// plain asks for the encoding that every reader knows, and not for the library's
+// own choice.
+func plain(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.Plain) }
 
 // snake turns clusterIdHash into cluster_id_hash and clusterIDHash too.
 func snake(camel string) string {
