@@ -31,9 +31,11 @@ func (t *Transformer) installation(i *record.Installation, emit func(*telemetry.
 	if reason.IsZero() { // no condition Ready yet
 		reason = record.ParseInstallReason(nil)
 	}
-	if i.Ready != record.StatusTrue && i.Deleted.IsZero() {
+	// Not ready since later than that means that it had been ready in time.
+	late := i.Created.Add(t.config.InstallTime)
+	if i.Ready != record.StatusTrue && i.Deleted.IsZero() && !i.ReadySince.After(late) {
 		b := begin(catalogue.DeploymentFailed, "-failed")
-		b.event.Time = i.Created.Add(t.config.InstallTime)
+		b.event.Time = late
 		if err := b.set(catalogue.Status, telemetry.EnumValue(reason)).emit(emit); err != nil {
 			return err
 		}

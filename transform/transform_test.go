@@ -125,6 +125,10 @@ func TestInstallation(t *testing.T) {
 		{"not ready, but there is time", install(func(i *record.Installation) { notReady(i); i.Created = at(10, 30) }), []string{
 			strings.Replace(started, "08:30", "10:30", 1),
 		}},
+		{"not ready since later than two hours: it was ready in time (simulation seed 4)", install(func(i *record.Installation) {
+			notReady(i)
+			i.ReadySince = at(10, 31)
+		}), []string{started}},
 		{"not ready long after it was made", install(func(i *record.Installation) { notReady(i); i.Created = at(2, 0) }), nil},
 		{"being removed", install(func(i *record.Installation) { notReady(i); i.Deleted = at(11, 0) }), []string{
 			started, "Operator Removal Started k-removal-started 11:00 namespaceHash=921ae788c423",
