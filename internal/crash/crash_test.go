@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	update = flag.Bool("update", false, "write the golden files")
+	kills  = flag.Int("kills", 2, "most kills in an execution")
+)
+
+// restarts are the ways in which a killed job comes back.
+var restarts = map[string]bool{"a new pod": false, "the same container": true}
+
+// Every execution with up to that many kills, at every combination of points.
+func TestKills(t *testing.T) {
+	for name, resume := range restarts {
+		t.Run(name, func(t *testing.T) {
+			e := newExplorer(t, func(s *scenario) { s.resume = resume })
+			for n := range *kills + 1 {
+				executions, err := e.explore(e.begin(), n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%d kills: %d executions are right; %d worlds and %d processes so far", n, executions, len(e.looked), e.processes)
+				e.report(t)
+			}
+		})
+	}
+}
+
+func (e *explorer) report(t *testing.T) {
+	t.Helper()
+	for _, fault := range slices.Sorted(maps.Keys(e.faults)) {
+		t.Error(fault)
+	}
+	if len(e.faults) > 0 {
+		t.FailNow()
+	}
+}
+
+// A process that is killed leaves the world that the one that lived on saw at that
+// point: nothing it still tries has an effect.
+func TestKillIsFinal(t *testing.T) {
+	for name, resume := range restarts {
+		t.Run(name, func(t *testing.T) {
+			e := newExplorer(t, func(s *scenario) { s.resume = resume })
+			for w := e.begin(); w.hour < len(e.hours); {
+				alive, err := e.run(w, -1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, point := range alive.points {
+					dead, err := e.run(w, i)
+					if err != nil {
+						t.Fatal(err)
+					}
+					left, err := files(e.dir)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !dead.dead || len(dead.points) != i+1 || dead.points[i] != point {
+						t.Fatalf("point %d is %q and was %q", i, dead.points[len(dead.points)-1], point)
+					}
+					if dead.world.digest(t) != alive.worlds[i].digest(t) || !maps.EqualFunc(left, dead.world.folder, bytes.Equal) {
+						t.Errorf("killed at point %d, %s, the process left something else", i, point)
+					}
+				}
+				w = e.finished(w, alive)
+			}
+		})
+	}
+}
+
+// The side effects of a job that is never killed, in their order. Each is a point
+// before and a point after it; a new one shows here.
+func TestPoints(t *testing.T) {
+	e := newExplorer(t, func(*scenario) {})
+	var text strings.Builder
+	total := 0
+	for w := e.begin(); w.hour < len(e.hours); {
+		p, err := e.run(w, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += len(p.points)
+		fmt.Fprintf(&text, "hour %d\n", w.hour+1)
+		for i := 0; i < len(p.points); {
+			line := p.points[i].effect()
+			n := 0
+			for ; i < len(p.points) && p.points[i].effect() == line; i++ {
+				n++
+			}
+			fmt.Fprintf(&text, "%4d points: %s\n", n, line)
+		}
+		w = e.finished(w, p)
+	}
+	fmt.Fprintf(&text, "%d points\n", total)
+	t.Logf("%d points", total)
+	const golden = "testdata/points.txt"
+	if *update {
+		if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text.String() != string(want) {
+		t.Errorf("the side effects are not those of %s, run with -update when they are meant:\n%s", golden, &text)
+	}
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
+	"github.com/segment-bridge/segment-bridge/stage"
+	"github.com/segment-bridge/segment-bridge/stage/parquetfile"
+)
+
+// A world is what outlives a process. It is never changed: a process gets layers
+// and copies.
+type world struct {
+	bucket stage.Bucket
+	folder map[string][]byte
+	// hour, step and attempt say what is to be done next; last is the attempt at the
+	// hour before that came to its end.
+	hour, step, attempt, last int
+	// sent counts how often the receiver took an event, by its message ID. again
+	// counts how often it may do so once more: a kill fell between that and the receipt.
+	sent, again map[string]int
+	// orphans are the files that no manifest or receipt names, and that a kill between
+	// the file and what names it accounts for.
+	orphans map[string]bool
+}
+
+// send counts events that the receiver took.
+func (w *world) send(events []segmenttest.Event) {
+	if w.sent = maps.Clone(w.sent); w.sent == nil {
+		w.sent = map[string]int{}
+	}
+	for _, e := range events {
+		w.sent[e.MessageID]++
+	}
+}
+
+const (
+	eventFolder    = "v1/events/"
+	manifestFolder = "v1/manifests/"
+	rejectedFolder = "v1/rejected/"
+)
+
+// volatile are the values in documents that differ from one run to the next.
+var volatile = regexp.MustCompile(`"(seconds|started|finished)": [^,\n]*`)
+
+// digest identifies what the future of the world depends on. Of times it keeps the
+// order in which manifests were written.
+func (w *world) digest(t *testing.T) [sha256.Size]byte {
+	t.Helper()
+	h := sha256.New()
+	fmt.Fprintln(h, w.hour, w.step, w.attempt, w.last)
+	var manifests []stage.ObjectInfo
+	for info, err := range w.bucket.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := read(t.Context(), w.bucket, info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(info.Key, manifestFolder) {
+			manifests = append(manifests, info)
+		}
+		fmt.Fprintf(h, "%s %x\n", info.Key, sha256.Sum256(volatile.ReplaceAll(text, nil)))
+	}
+	slices.SortStableFunc(manifests, func(a, b stage.ObjectInfo) int { return a.Modified.Compare(b.Modified) })
+	for _, m := range manifests {
+		fmt.Fprintln(h, m.Key)
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.folder)) {
+		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(volatile.ReplaceAll(w.folder[name], nil)))
+	}
+	for _, counts := range []map[string]int{w.sent, w.again} {
+		for _, id := range slices.Sorted(maps.Keys(counts)) {
+			fmt.Fprintln(h, id, counts[id])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(w.orphans)) {
+		fmt.Fprintln(h, key)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func read(ctx context.Context, b stage.Bucket, key string) ([]byte, error) {
+	object, err := b.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer object.Close()
+	return io.ReadAll(io.NewSectionReader(object, 0, object.Size()))
+}
+
+// namedFiles returns the data files that manifests name.
+func namedFiles(ctx context.Context, b stage.Bucket) (map[string]bool, error) {
+	named := map[string]bool{}
+	ledger := stage.NewLedger(b, stage.Options{})
+	for batch, err := range ledger.Batches(ctx, stage.Range{}) {
+		if err != nil {
+			return nil, err
+		}
+		m, err := ledger.Manifest(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range m.Files {
+			named[f.Key] = true
+		}
+	}
+	return named, nil
+}
+
+// A batch is a committed batch.
+type batch struct {
+	manifest *stage.Manifest
+	ids      []string
+	receipt  *stage.Receipt // or nil
+}
+
+// content is what a reader of the bucket sees.
+type content struct {
+	batches []batch
+	// ids says how many committed batches hold an event.
+	ids map[string]int
+	// rejected are the events of the files that receipts name.
+	rejected map[string]bool
+	orphans  map[string]bool
+	faults   []string
+}
+
+// look reads the whole bucket and checks that what is committed is whole.
+func look(t *testing.T, b stage.Bucket) *content {
+	t.Helper()
+	ctx := t.Context()
+	c := &content{ids: map[string]int{}, rejected: map[string]bool{}, orphans: map[string]bool{}}
+	for _, folder := range []string{eventFolder, rejectedFolder} {
+		for info, err := range b.List(ctx, folder, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.orphans[info.Key] = true
+		}
+	}
+	ledger := stage.NewLedger(b, stage.Options{})
+	for id, err := range ledger.Batches(ctx, stage.Range{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.add(ctx, b, ledger, id); err != nil {
+			c.faults = append(c.faults, fmt.Sprintf("a batch is committed and not whole: %v", err))
+		}
+	}
+	for id, n := range c.ids {
+		if n > 1 {
+			c.faults = append(c.faults, fmt.Sprintf("event %s is in %d batches", id, n))
+		}
+	}
+	return c
+}
+
+func (c *content) add(ctx context.Context, b stage.Bucket, ledger *stage.Ledger, id stage.Batch) error {
+	m, err := ledger.Manifest(ctx, id)
+	if err != nil {
+		return err
+	}
+	committed := batch{manifest: m}
+	for _, f := range m.Files {
+		delete(c.orphans, f.Key)
+	}
+	for track, err := range ledger.Tracks(ctx, m) {
+		if err != nil {
+			return err
+		}
+		committed.ids = append(committed.ids, track.MessageID)
+		c.ids[track.MessageID]++
+	}
+	committed.receipt, err = ledger.Receipt(ctx, destination, id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	c.batches = append(c.batches, committed)
+	if committed.receipt == nil || committed.receipt.Rejections == nil {
+		return nil
+	}
+	f := committed.receipt.Rejections
+	delete(c.orphans, f.Key)
+	text, err := read(ctx, b, f.Key)
+	if err != nil {
+		return err
+	}
+	if sum := fmt.Sprintf("%x", sha256.Sum256(text)); sum != f.SHA256 {
+		return fmt.Errorf("%s is not what its receipt says", f.Key)
+	}
+	for rejected, err := range parquetfile.MessageIDs(bytes.NewReader(text), f.Size) {
+		if err != nil {
+			return err
+		}
+		c.rejected[string(rejected)] = true
+	}
+	return nil
+}
+
+// destination is the name of the destination.
+const destination = "segment"
