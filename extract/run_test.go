@@ -40,12 +40,11 @@ func created(uidText, when string) record.Record {
 func fine(_ context.Context, stats *Stats, emit func(record.Record) error) error {
 	pass := stats.Pass(emit)
 	stats.Bytes = 1000
+	time.Sleep(time.Second)
 	return errors.Join(
 		pass(created("before", "2026-01-14T23:59:59Z"), nil), pass(created("first", "2026-01-15T00:00:00Z"), nil),
-		pass(nil, errUID), pass(nil, nil), pass(created("behind", "2026-01-16T00:00:00Z"), nil), time1s())
+		pass(nil, errUID), pass(nil, nil), pass(created("behind", "2026-01-16T00:00:00Z"), nil))
 }
-
-func time1s() error { time.Sleep(time.Second); return nil }
 
 func fails(err error) func(context.Context, *Stats, func(record.Record) error) error {
 	return func(_ context.Context, stats *Stats, emit func(record.Record) error) error {
@@ -82,47 +81,56 @@ func TestRun(t *testing.T) {
 		"one":      {[]source{fine}, false, []record.SourceReport{ok}, "first", ""},
 		"strictly": {[]source{fine, fine}, true, []record.SourceReport{ok, ok}, "first first", ""},
 		"one fails": {
-			[]source{fails(forbidden), fine}, false,
+			[]source{fails(forbidden), fine},
+			false,
 			[]record.SourceReport{failed(record.OutcomeForbidden, "list konfluxes: forbidden (HTTP 403): grant list"), ok},
 			"some first", "",
 		},
 		"one fails, strictly": {
-			[]source{fine, fails(forbidden), fine}, true,
+			[]source{fine, fails(forbidden), fine},
+			true,
 			[]record.SourceReport{ok, failed(record.OutcomeForbidden, "list konfluxes: forbidden (HTTP 403): grant list")},
 			"first some", "read source kube/components: list konfluxes: forbidden (HTTP 403): grant list",
 		},
 		"one is absent, strictly": {
-			[]source{fails(absent), fine}, true,
+			[]source{fails(absent), fine},
+			true,
 			[]record.SourceReport{failed(record.OutcomeAbsent, "list konfluxes: absent (HTTP 404)"), ok},
 			"some first", "",
 		},
 		"all are absent": {
-			[]source{fails(absent)}, false,
+			[]source{fails(absent)},
+			false,
 			[]record.SourceReport{failed(record.OutcomeAbsent, "list konfluxes: absent (HTTP 404)")},
 			"some", "",
 		},
 		"an error of others": {
-			[]source{fails(errors.New("secret")), fine}, false,
+			[]source{fails(errors.New("secret")), fine},
+			false,
 			[]record.SourceReport{failed(record.OutcomeError, "reading stopped for a reason that is not known"), ok},
 			"some first", "",
 		},
 		"an answer that does not come": {
-			[]source{fails(context.DeadlineExceeded), fine}, false,
+			[]source{fails(context.DeadlineExceeded), fine},
+			false,
 			[]record.SourceReport{failed(record.OutcomeTimeout, "no answer came in time"), ok},
 			"some first", "",
 		},
 		"one hangs": {
-			[]source{hangs, fine}, false,
+			[]source{hangs, fine},
+			false,
 			[]record.SourceReport{{Outcome: record.OutcomeTimeout, Seconds: 60, Error: "not done within 1m0s: allow more time for each source"}, ok},
 			"first", "",
 		},
 		"one panics": {
-			[]source{panics, fine}, false,
+			[]source{panics, fine},
+			false,
 			[]record.SourceReport{{Outcome: record.OutcomeError, Error: errPanic.Error()}, ok},
 			"first", "",
 		},
 		"all fail": {
-			[]source{hangs, panics, fails(absent)}, false,
+			[]source{hangs, panics, fails(absent)},
+			false,
 			[]record.SourceReport{
 				{Outcome: record.OutcomeTimeout, Seconds: 60, Error: "not done within 1m0s: allow more time for each source"},
 				{Outcome: record.OutcomeError, Error: errPanic.Error()},

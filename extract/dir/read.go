@@ -67,7 +67,7 @@ func (r *reader) json(each each) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("ends within a value, after %d bytes", r.scanner.Offset())
+			return fmt.Errorf("ends too early, after %d bytes", r.scanner.Offset())
 		case errors.As(err, new(*scan.SyntaxError)):
 			return fmt.Errorf("is not JSON at byte %d", r.scanner.Offset())
 		case err != nil:
