@@ -214,10 +214,24 @@ func (s source) Extract(ctx context.Context, w record.Window, stats *extract.Sta
 // create is [jobtest.Job.Create].
 func (p *process) create(dir string) (s jobtest.Spool, err error) {
 	err = p.file("create", func() error {
+		folder := maps.Clone(p.world.folder)
+		delete(folder, reportFile)
+		if err := p.within("create", "no report", folder); err != nil {
+			return err
+		}
 		s, err = record.Create(dir)
 		return err
 	})
 	return &spool{s, p}, err
+}
+
+// within passes a point at which the files are like that.
+func (p *process) within(op, name string, folder map[string][]byte) error {
+	p.change(func(w *world) { w.folder = folder })
+	if p.killed("within", op, name) {
+		return errors.Join(errKilled, restore(p.dir, folder))
+	}
+	return nil
 }
 
 // file does something to the files of the spool.
@@ -256,9 +270,8 @@ func (s *spool) Commit(report record.Report) error {
 		for _, cut := range cuts {
 			folder := maps.Clone(done)
 			cut.make(folder)
-			p.change(func(w *world) { w.folder = folder })
-			if p.killed("within", "commit", cut.name) {
-				return errors.Join(errKilled, restore(p.dir, folder))
+			if err := p.within("commit", cut.name, folder); err != nil {
+				return err
 			}
 		}
 		return nil
