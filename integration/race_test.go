@@ -128,3 +128,13 @@ func TestProbe(t *testing.T) {
 		})
 	}
 }
+
+// The race is lost where conditions do not hold, or hold only for one writer after
+// the other.
+func TestCommitRaceIsSeen(t *testing.T) {
+	for _, looks := range []bool{false, true} {
+		if err := race(t.Context(), &stagetest.Careless{Bucket: new(mem.Bucket), Looks: looks}, 1); err == nil {
+			t.Errorf("a store that looks first (%t) and keeps no condition passes", looks)
+		}
+	}
+}

@@ -47,7 +47,7 @@ const (
 // conditions often forget them under concurrency. It deletes what it has written.
 // An error means that the store could not be written or read at all.
 func Probe(ctx context.Context, b Bucket) (Semantics, error) {
-	p := &probe{bucket: b, folder: probeFolder + rand.Text() + "/"}
+	p := &probe{bucket: b, id: rand.Text()}
 	s, err := p.run(ctx)
 	deleted := p.clean(ctx)
 	if err != nil {
@@ -59,12 +59,12 @@ func Probe(ctx context.Context, b Bucket) (Semantics, error) {
 
 type probe struct {
 	bucket  Bucket
-	folder  string // of this probe alone
+	id      string // ends the keys of this probe, so that it does not leave folders of its own
 	written []string
 }
 
 func (p *probe) run(ctx context.Context) (s Semantics, err error) {
-	contested := p.key("contested")
+	contested := p.key("contested-")
 	created, err := p.contest(ctx, contested, Condition{IfAbsent: true}, fs.ErrExist)
 	if err != nil {
 		return s, err
@@ -83,7 +83,7 @@ func (p *probe) run(ctx context.Context) (s Semantics, err error) {
 		return s, err
 	}
 	s.IfMatch = slices.Equal(replaced, []string{second})
-	if s.ReadAfterWrite, err = p.overwrite(ctx, p.key("replaced")); err != nil {
+	if s.ReadAfterWrite, err = p.overwrite(ctx, p.key("replaced-")); err != nil {
 		return s, err
 	}
 	s.ListOrder, err = p.lists(ctx)
@@ -92,7 +92,7 @@ func (p *probe) run(ctx context.Context) (s Semantics, err error) {
 
 // key returns a key of the probe, and remembers it for the end.
 func (p *probe) key(name string) string {
-	key := p.folder + name
+	key := probeFolder + name + p.id
 	p.written = append(p.written, key)
 	return key
 }
@@ -142,25 +142,36 @@ func (p *probe) overwrite(ctx context.Context, key string) (bool, error) {
 // lists reports whether new objects are listed in the order of their keys, which is
 // not that of folders: "-" sorts before "." and that before "/".
 func (p *probe) lists(ctx context.Context) (bool, error) {
-	keys := []string{p.key("list/a-b"), p.key("list/a.json"), p.key("list/a/b"), p.key("list/a0")}
+	keys := []string{p.key("a-"), p.key("a."), p.key("a/"), p.key("a0")}
 	for _, key := range slices.Backward(keys) {
 		if _, err := p.bucket.Put(ctx, key, strings.NewReader(key), Condition{}); err != nil {
 			return false, err
 		}
 	}
 	for i, after := range append([]string{""}, keys...) {
-		var listed []string
-		for info, err := range p.bucket.List(ctx, p.folder+"list/", after) {
-			if err != nil {
-				return false, err
-			}
-			listed = append(listed, info.Key)
+		listed, err := p.list(ctx, "a", after)
+		if err != nil {
+			return false, err
 		}
 		if !slices.Equal(listed, keys[i:]) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// list returns the keys of this probe in a list.
+func (p *probe) list(ctx context.Context, prefix, after string) ([]string, error) {
+	var listed []string
+	for info, err := range p.bucket.List(ctx, probeFolder+prefix, after) {
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasSuffix(info.Key, p.id) {
+			listed = append(listed, info.Key)
+		}
+	}
+	return listed, nil
 }
 
 // read returns an object; nothing when it is not there, which a probe takes for an
@@ -185,10 +196,8 @@ func (p *probe) clean(ctx context.Context) bool {
 	for _, key := range p.written {
 		gone = p.bucket.Delete(ctx, key) == nil && gone
 	}
-	for range p.bucket.List(ctx, p.folder, "") { // an object, or an error
-		gone = false
-	}
-	return gone
+	left, err := p.list(ctx, "", "")
+	return gone && err == nil && len(left) == 0
 }
 
 const storeKey = "v1/store.json"
@@ -218,7 +227,9 @@ func (l *Ledger) firstUse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.options.Logger.InfoContext(ctx, "store is probed", "semantics", found)
+	if found != (Semantics{CreateOnly: true, IfMatch: true, ReadAfterWrite: true, ListOrder: true, Delete: true}) {
+		l.options.Logger.WarnContext(ctx, "the store does not keep all that is asked of one: run doctor", "semantics", found)
+	}
 	text, err := encode(storeRecord{Format, l.producer(), found})
 	if err != nil {
 		return fmt.Errorf("write store record: %w", err)
