@@ -93,7 +93,7 @@ func (b Batch) replayKey(destination string, at time.Time) string {
 }
 
 func (b Batch) rejectedReplayKey(destination string, at time.Time) string {
-	return fmt.Sprintf("%s%s.rejected-%d%s", receiptFolder(destination), b, at.Unix(), manifestExt)
+	return fmt.Sprintf("%s%s.rejected-%d%s", receiptFolder(destination), b, at.UnixMilli(), manifestExt)
 }
 
 func (b Batch) rejectedKey(destination, sum string) string {

@@ -165,12 +165,16 @@ func (l *Ledger) Pending(ctx context.Context, destination string) iter.Seq2[Batc
 type entry struct {
 	Batch
 	written time.Time
+	size    int64
+	// replaced is when a merged batch was written that has the events of this one;
+	// zero when there is none, and the batch counts.
+	replaced time.Time
 }
 
-// batches lists the manifests of one cluster, or of all for the zero one. What is
+// manifests lists the manifests of one cluster, or of all for the zero one. What is
 // not a manifest by its name is passed over; telling of it is the business of an
 // audit.
-func (l *Ledger) batches(ctx context.Context, cluster telemetry.Pseudonym, after string) iter.Seq2[entry, error] {
+func (l *Ledger) manifests(ctx context.Context, cluster telemetry.Pseudonym, after string) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		prefix := manifestFolder
 		if !cluster.IsZero() {
@@ -182,7 +186,7 @@ func (l *Ledger) batches(ctx context.Context, cluster telemetry.Pseudonym, after
 				return
 			}
 			b, ok := parseBatch(strings.TrimPrefix(info.Key, manifestFolder))
-			if ok && !yield(entry{b, info.Modified}, nil) {
+			if ok && !yield(entry{Batch: b, written: info.Modified, size: info.Size}, nil) {
 				return
 			}
 		}

@@ -50,6 +50,18 @@ type Manifest struct {
 	Violations []ViolationCount `json:"violations,omitempty"`
 	// Extract says how the sources were read and how names were hidden.
 	Extract record.Report `json:"extract"`
+	// Replaces are the batches that were compacted into this one, those that an
+	// earlier compaction replaced included: whatever is left of them does not count.
+	Replaces []Replaced `json:"replaces,omitempty"`
+}
+
+// Replaced is what is left to know of a batch whose events are in a merged one.
+type Replaced struct {
+	Batch  string        `json:"batch"`
+	Window record.Window `json:"window"`
+	// SHA256 and Rows are those of its file.
+	SHA256 string `json:"sha256"`
+	Rows   int64  `json:"rows"`
 }
 
 // Producer is a program and its version.
@@ -121,6 +133,16 @@ func (m *Manifest) check(b Batch) error {
 	}
 	if m.MinTime.IsZero() || m.MaxTime.Before(m.MinTime) {
 		return errors.New("its events have no times")
+	}
+	if b.merged() != (len(m.Replaces) > 0) {
+		return errors.New("its name does not say whether it was compacted from others")
+	}
+	for _, r := range m.Replaces {
+		partEnd, partSum, ok := parseBatchName(r.Batch)
+		if !ok || r.Batch == m.Batch || partEnd.After(end) || !sameDay(partEnd, end) || !r.Window.Until.Equal(partEnd) ||
+			len(r.SHA256) != 64 || r.SHA256[:hashDigits] != partSum || r.Rows < 1 {
+			return errors.New("it replaces a batch that cannot be one of its parts")
+		}
 	}
 	return nil
 }

@@ -24,6 +24,9 @@ type Receipt struct {
 	Batch       string              `json:"batch"`
 	// Replay marks a delivery that was forced although there was a receipt.
 	Replay bool `json:"replay,omitempty"`
+	// OfRejected marks a delivery of the events that an earlier receipt has as
+	// rejected: the counts are of those alone.
+	OfRejected bool `json:"ofRejected,omitempty"`
 	// Started and Finished are when the delivery took place.
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
@@ -67,7 +70,11 @@ func (l *Ledger) Receipt(ctx context.Context, destination string, b Batch) (*Rec
 	if err := checkDestination(destination); err != nil {
 		return nil, err
 	}
-	key := b.receiptKey(destination)
+	return l.receiptAt(ctx, b.receiptKey(destination), destination, b)
+}
+
+// receiptAt reads one of the receipts of the batch.
+func (l *Ledger) receiptAt(ctx context.Context, key, destination string, b Batch) (*Receipt, error) {
 	text, err := l.read(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("read receipt: %w", err)
@@ -84,14 +91,19 @@ func (l *Ledger) Receipt(ctx context.Context, destination string, b Batch) (*Rec
 
 // PutReceipt writes a receipt; format and producer are filled in. A receipt is
 // never replaced: when the batch has one at the destination, the first stays and
-// that is success. The receipt of a replay stands beside it, under its own time.
+// that is success. The receipt of a replay, of all or of the rejected events, stands
+// beside it, under its own time.
 func (l *Ledger) PutReceipt(ctx context.Context, r *Receipt) error {
 	r.Format, r.Producer = Format, l.producer()
 	if err := errors.Join(checkDestination(r.Destination), r.check(r.Destination, r.ID())); err != nil {
 		return fmt.Errorf("write receipt: %w", err)
 	}
 	key := r.ID().receiptKey(r.Destination)
-	if r.Replay {
+	again := r.Replay || r.OfRejected
+	switch {
+	case r.OfRejected:
+		key = r.ID().rejectedReplayKey(r.Destination, r.Finished)
+	case r.Replay:
 		key = r.ID().replayKey(r.Destination, r.Finished)
 	}
 	text, err := encode(r)
@@ -99,7 +111,7 @@ func (l *Ledger) PutReceipt(ctx context.Context, r *Receipt) error {
 		return fmt.Errorf("write receipt: %w", err)
 	}
 	_, err = l.bucket.Put(ctx, key, bytes.NewReader(text), Condition{IfAbsent: true})
-	if errors.Is(err, fs.ErrExist) && !r.Replay {
+	if errors.Is(err, fs.ErrExist) && !again {
 		// Ours, after a lost response, or that of a loader that was faster. It must be
 		// a receipt to count.
 		_, err = l.Receipt(ctx, r.Destination, r.ID())
