@@ -143,6 +143,11 @@ func (j *Job) Transform(ctx context.Context) (stage.Staged, error) {
 	if err != nil {
 		return stage.Staged{}, err
 	}
+	return j.Stage(ctx, report, record.Read(j.Spool()))
+}
+
+// Stage is Transform for records that are in no spool.
+func (j *Job) Stage(ctx context.Context, report record.Report, records iter.Seq2[record.Record, error]) (stage.Staged, error) {
 	ledger := j.Ledger()
 	head, err := ledger.Head(ctx, report.Cluster)
 	if err != nil {
@@ -152,7 +157,7 @@ func (j *Job) Transform(ctx context.Context) (stage.Staged, error) {
 	if head != nil {
 		lastHeartbeat = head.Carried.Heartbeat
 	}
-	return ledger.Stage(ctx, report, Events(record.Read(j.Spool()), report, lastHeartbeat))
+	return ledger.Stage(ctx, report, Events(records, report, lastHeartbeat))
 }
 
 // errStop ends the stream of events because its reader has had enough.
