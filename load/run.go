@@ -30,6 +30,8 @@ type Ledger interface {
 	Tracks(ctx context.Context, m *stage.Manifest) iter.Seq2[telemetry.Track, error]
 	Receipt(ctx context.Context, destination string, b stage.Batch) (*stage.Receipt, error)
 	Reject(ctx context.Context, destination string, m *stage.Manifest, rows []stage.Rejection) (*stage.File, error)
+	Rejected(ctx context.Context, destination string, r stage.Range) iter.Seq2[stage.Batch, error]
+	Outstanding(ctx context.Context, destination string, b stage.Batch) (*stage.File, error)
 	PutReceipt(ctx context.Context, r *stage.Receipt) error
 }
 
@@ -45,6 +47,9 @@ type Options struct {
 	Range stage.Range
 	// Force sends batches that have a receipt as well.
 	Force bool
+	// Rejected sends, of the batches that have a receipt, the events that the destination has rejected and
+	// not taken since, and nothing else.
+	Rejected bool
 	// Progress, unless nil, is called with the counts so far after each delivery, one call at a time.
 	Progress func(Summary)
 	// Logger may be nil.
@@ -128,11 +133,14 @@ func newRun(ledger Ledger, destination Destination, o Options) *run {
 // each calls f with the batches to deliver.
 func (r *run) each(ctx context.Context, f func(stage.Batch) error) error {
 	batches := r.ledger.Pending(ctx, r.destination.Name())
-	if r.Force || r.Range != (stage.Range{}) {
+	switch {
+	case r.Rejected:
+		batches = r.ledger.Rejected(ctx, r.destination.Name(), r.Range)
+	case r.Force || r.Range != (stage.Range{}):
 		batches = r.ledger.Batches(ctx, r.Range)
 	}
 	for b, err := range batches {
-		if err == nil && !r.Force && r.Range != (stage.Range{}) {
+		if err == nil && !r.Force && !r.Rejected && r.Range != (stage.Range{}) {
 			_, missing := r.ledger.Receipt(ctx, r.destination.Name(), b)
 			if missing == nil {
 				continue
@@ -160,8 +168,14 @@ func (r *run) batch(ctx context.Context, b stage.Batch) error {
 	if err != nil {
 		return err
 	}
+	what := m
+	if r.Rejected {
+		if what, err = r.outstanding(ctx, m); err != nil || what == nil {
+			return err
+		}
+	}
 	started := time.Now().UTC()
-	t, err := r.deliver(ctx, m)
+	t, err := r.deliver(ctx, what)
 	if err == nil && !r.DryRun {
 		err = r.settle(ctx, m, t, started)
 	}
@@ -174,6 +188,20 @@ func (r *run) batch(ctx context.Context, b stage.Batch) error {
 	return nil
 }
 
+// outstanding returns a manifest of the rejected events alone; nil when there are none left.
+func (r *run) outstanding(ctx context.Context, m *stage.Manifest) (*stage.Manifest, error) {
+	f, err := r.ledger.Outstanding(ctx, r.destination.Name(), m.ID())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // without a receipt all of it is still to be delivered
+	}
+	if err != nil || f == nil {
+		return nil, err
+	}
+	rejected := *m
+	rejected.Files = []stage.File{*f}
+	return &rejected, nil
+}
+
 // settle writes down what became of a batch: the rejected events first and the receipt last. A crash before
 // the receipt delivers the batch again under the same message IDs; a crash after it loses nothing.
 func (r *run) settle(ctx context.Context, m *stage.Manifest, t tally, started time.Time) error {
@@ -184,6 +212,7 @@ func (r *run) settle(ctx context.Context, m *stage.Manifest, t tally, started ti
 	receipt := stage.Receipt{
 		Destination: name, Cluster: m.Cluster, Batch: m.Batch, Started: started,
 		Events: t.delivered + rejected, Delivered: t.delivered, Rejected: rejected, Reasons: t.reasons(),
+		OfRejected: r.Rejected,
 	}
 	if r.Force {
 		_, err := r.ledger.Receipt(ctx, name, m.ID())
