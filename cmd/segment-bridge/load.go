@@ -130,9 +130,9 @@ func (d *destinations) close() error {
 	return errors.Join(errs...)
 }
 
-// load delivers the batches of the range to all destinations at once; none waits
-// for another. With force, batches that have a receipt are delivered again.
-func (d *destinations) load(ctx context.Context, ledger *stage.Ledger, s *summary, r stage.Range, force bool) error {
+// load delivers the selected portion to all destinations at once; none waits
+// for another.
+func (d *destinations) load(ctx context.Context, ledger *stage.Ledger, s *summary, selected portion) error {
 	summaries := make([]load.Summary, len(d.open))
 	errs := make([]error, len(d.open))
 	var group sync.WaitGroup
@@ -142,7 +142,7 @@ func (d *destinations) load(ctx context.Context, ledger *stage.Ledger, s *summar
 			defer func() { end(errs[i]) }()
 			summaries[i], errs[i] = load.Run(ctx, ledger, destination, load.Options{
 				Rate: d.flags.rate, InFlight: d.flags.inFlight, DryRun: d.flags.dryRun,
-				Range: r, Force: force, Progress: d.progress, Logger: d.log,
+				Range: selected.Range, Force: selected.force, Rejected: selected.rejected, Progress: d.progress, Logger: d.log,
 			})
 			if errs[i] != nil {
 				errs[i] = fmt.Errorf("deliver to %s: %w", destination.Name(), errs[i])
@@ -152,6 +152,14 @@ func (d *destinations) load(ctx context.Context, ledger *stage.Ledger, s *summar
 	group.Wait()
 	s.Destinations = summaries
 	return errors.Join(errs...)
+}
+
+// A portion is what to deliver of the stage; the zero portion is every batch that has no
+// receipt.
+type portion struct {
+	stage.Range
+	force    bool // batches that have a receipt as well
+	rejected bool // the rejected events alone
 }
 
 func (p program) loadCommand() *cobra.Command {
@@ -166,7 +174,7 @@ func (p program) loadCommand() *cobra.Command {
 destination refuses for good go to rejected/ in the stage.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
-				return p.deliver(ctx, log, &place, &flags, s, stage.Range{}, false)
+				return p.deliver(ctx, log, &place, &flags, s, portion{})
 			})
 		},
 	}
@@ -180,29 +188,40 @@ func (p program) replayCommand() *cobra.Command {
 		place        stageFlags
 		flags        destinationFlags
 		since, until = instant{now: p.now}, instant{now: p.now}
-		force        bool
+		selected     portion
 	)
 	c := &cobra.Command{
 		Use:   "replay",
 		Short: "Deliver a range of batches again",
 		Long: `replay delivers the batches whose window overlaps [--since, --until): those without a receipt, or with --force all of them.
-Message IDs stay the same, so Segment drops what it has seen within a day or more; after that a forced replay counts twice.`,
+Message IDs stay the same, so Segment drops what it has seen within a day or more; after that a forced replay counts twice.
+
+With --rejected it delivers, once what was wrong is fixed, the events that a destination has refused and not taken since, and
+nothing else.`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case selected.force && selected.rejected:
+				return usagef("--force and --rejected exclude each other: --force includes the rejected events")
+			case since.time.IsZero() && !selected.rejected:
+				return usagef("--since is required without --rejected (see %s --help)", c.CommandPath())
+			}
+			selected.Range = stage.Range{Since: since.time, Until: until.time}
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
-				return p.deliver(ctx, log, &place, &flags, s, stage.Range{Since: since.time, Until: until.time}, force)
+				return p.deliver(ctx, log, &place, &flags, s, selected)
 			})
 		},
 	}
 	place.register(c.Flags())
 	flags.register(c.Flags())
-	c.Flags().Var(&since, "since", "replay batches whose window ends after this time: RFC 3339, a day, or a span before now such as 24h (required)")
+	c.Flags().Var(&since, "since", "replay batches whose window ends after this time: RFC 3339, a day, or a span before now such as 24h (required without --rejected)")
 	c.Flags().Var(&until, "until", "replay batches whose window begins before this time (default: now)")
-	c.Flags().BoolVar(&force, "force", false, "also deliver batches that have a receipt")
-	return required(c, "stage", "since")
+	c.Flags().BoolVar(&selected.force, "force", false, "also deliver batches that have a receipt")
+	c.Flags().BoolVar(&selected.rejected, "rejected", false, "deliver the rejected events that are still outstanding, and nothing else")
+	return required(c, "stage")
 }
 
 func (p program) deliver(
-	ctx context.Context, log *slog.Logger, place *stageFlags, flags *destinationFlags, s *summary, r stage.Range, force bool,
+	ctx context.Context, log *slog.Logger, place *stageFlags, flags *destinationFlags, s *summary, selected portion,
 ) (err error) {
 	d, err := p.openDestinations(flags, s, log)
 	if err != nil {
@@ -217,13 +236,13 @@ func (p program) deliver(
 		bucket = mem.Over(bucket)
 	}
 	ledger := place.ledger(log, bucket)
-	if force && len(d.open) == 1 && isTerminal(p.stderr) {
-		bar, err := p.progressBar(ctx, ledger, r)
+	if selected.force && len(d.open) == 1 && isTerminal(p.stderr) {
+		bar, err := p.progressBar(ctx, ledger, selected.Range)
 		if err != nil {
 			return err
 		}
 		defer bar.Close()
 		d.progress = func(s load.Summary) { _ = bar.Set64(s.Delivered + s.Rejected) }
 	}
-	return d.load(ctx, ledger, s, r, force)
+	return d.load(ctx, ledger, s, selected)
 }

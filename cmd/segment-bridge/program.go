@@ -94,7 +94,7 @@ and --strict was given. Each run prints one JSON summary on standard output.`,
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return p.settle(c) }
 	root.AddCommand(
 		p.windowCommand(), p.extractCommand(), p.transformCommand(), p.loadCommand(),
-		p.runCommand(), p.replayCommand(), p.planCommand(), p.doctorCommand(),
+		p.runCommand(), p.replayCommand(), p.compactCommand(), p.expireCommand(), p.planCommand(), p.doctorCommand(),
 		p.demoCommand(), p.versionCommand(),
 	)
 	for _, c := range root.Commands() {

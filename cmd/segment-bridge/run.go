@@ -69,7 +69,7 @@ func (p program) runAll(ctx context.Context, flags *runFlags, s *summary, log *s
 	if extractErr != nil && !errors.Is(extractErr, extract.ErrAllFailed) {
 		return extractErr
 	}
-	return errors.Join(extractErr, destinations.load(ctx, ledger, s, stage.Range{}, false))
+	return errors.Join(extractErr, destinations.load(ctx, ledger, s, portion{}))
 }
 
 func (p program) extractAndStage(ctx context.Context, flags *runFlags, ledger *stage.Ledger, s *summary, log *slog.Logger) error {

@@ -31,8 +31,10 @@ type summary struct {
 	Sources  []record.SourceReport `json:"sources,omitempty"`
 	Staged   *stagedSummary        `json:"staged,omitempty"`
 	// Destinations says what was delivered where.
-	Destinations []load.Summary `json:"destinations,omitempty"`
-	Seconds      float64        `json:"seconds"`
+	Destinations []load.Summary   `json:"destinations,omitempty"`
+	Compacted    *stage.Compacted `json:"compacted,omitempty"`
+	Expired      *stage.Expired   `json:"expired,omitempty"`
+	Seconds      float64          `json:"seconds"`
 
 	toStderr bool // standard output carries events
 }
