@@ -8,6 +8,8 @@ COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE     ?= segment-bridge:$(VERSION)
 BENCHTIME ?= 2s
 FUZZTIME  ?= 30s
+SEEDS     ?= 1000000
+DURATION  ?= 0
 ROUNDS    ?= 10000
 
 # The version comes from the lines above, so that a tree without git, or one that git mistrusts, builds as well.
@@ -85,6 +87,10 @@ fuzz: ## Fuzz every parser of outside bytes, one after the other (FUZZTIME=30s e
 			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+.PHONY: simulate
+simulate: ## Run the job through days of a model cluster, over and over (SEEDS=1000000, or DURATION=1h)
+	go test -count=1 -timeout 0 -v ./internal/simulation -run TestSimulation -seeds $(SEEDS) -duration $(DURATION)
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what we call (needs vuln.go.dev)
