@@ -77,6 +77,7 @@ type Plan struct {
 	Events []EventSpec `json:"events"`
 
 	byName map[string]*EventSpec
+	hash   string
 }
 
 // NewPlan checks the entries and returns the plan. The error lists all that is
@@ -120,6 +121,8 @@ func NewPlan(name string, events ...EventSpec) (*Plan, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	sum := sha256.Sum256(plan.JSON())
+	plan.hash = hex.EncodeToString(sum[:8])
 	return plan, nil
 }
 
@@ -143,10 +146,7 @@ func (p *Plan) Columns() []PropertySpec {
 }
 
 // Hash identifies the content of the plan: 16 hexadecimal digits.
-func (p *Plan) Hash() string {
-	sum := sha256.Sum256(p.JSON())
-	return hex.EncodeToString(sum[:8])
-}
+func (p *Plan) Hash() string { return p.hash }
 
 // JSON returns the plan as indented JSON.
 func (p *Plan) JSON() []byte {
