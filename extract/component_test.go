@@ -43,6 +43,7 @@ func TestComponent(t *testing.T) {
 		"no namespace":               {edits{"metadata.namespace": `-`}, unknownNamespace, false},
 		"no name":                    {edits{"metadata.name": `-`}, nil, false},
 		"empty name":                 {edits{"metadata.name": `""`}, nil, false},
+		"name without an end":        {edits{"metadata.name": `"` + strings.Repeat("n", 5000) + `"`}, nil, false},
 		"name is no string":          {edits{"metadata.name": `1`}, nil, false},
 		"never created":              {edits{"metadata.creationTimestamp": `null`}, nil, false},
 		"created with an offset":     {edits{"metadata.creationTimestamp": `"2026-01-10T09:00:00.25+01:00"`}, same[row], false},
@@ -59,4 +60,10 @@ func TestComponent(t *testing.T) {
 			test.check(t, component, sample, func(c *row) record.Record { return c })
 		})
 	}
+
+	t.Run("another spec", func(t *testing.T) {
+		last := sample
+		noApplication(&last)
+		checkAll(t, strings.TrimSuffix(component, "}")+`, "spec": {}}`, "", &last)
+	})
 }

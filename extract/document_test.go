@@ -74,7 +74,7 @@ func TestLateKind(t *testing.T) {
 func TestReadDocumentBroken(t *testing.T) {
 	p := NewProjector(testNames(t))
 	for _, document := range []string{
-		`{`, `{"items":[`, `[` + component, `{"records":[{"data":{"value":"AA`, `x`, strings.Repeat(`[`, maxNesting+1),
+		`{`, `{"items":[`, `[` + component, `{"records":[{"data":{"value":"AA`, `x`, strings.Repeat(`[`, maxNesting) + component + strings.Repeat(`]`, maxNesting),
 	} {
 		var got outcomes
 		if err := p.ReadDocument(scan.NewBytes([]byte(document)), got.add); err == nil || errors.Is(err, ErrInvalid) || errors.Is(err, io.EOF) {

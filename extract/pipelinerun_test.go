@@ -61,7 +61,8 @@ func TestPipelineRun(t *testing.T) {
 		"other group":       {edits{"apiVersion": `"example.com/v1"`}, nil, true},
 		"other kind":        {edits{"kind": `"TaskRun"`}, nil, true},
 		"no kind":           {edits{"kind": `-`}, nil, true},
-		"no apiVersion":     {edits{"apiVersion": `null`}, nil, true},
+		"no apiVersion":     {edits{"apiVersion": `-`}, nil, true},
+		"null apiVersion":   {edits{"apiVersion": `null`}, nil, true},
 		"kind is no string": {edits{"kind": `["PipelineRun"]`}, nil, true},
 
 		"no namespace":             {edits{"metadata.namespace": `-`}, func(r *run) { r.Namespace = names.Namespace([]byte("unknown")) }, false},
@@ -147,23 +148,24 @@ func TestPipelineRun(t *testing.T) {
 // TestOrderAndRepetition has keys in an unusual order, twice, and written in escapes.
 func TestOrderAndRepetition(t *testing.T) {
 	sample := samplePipelineRun(t)
-	sample.User, sample.HasPipelineLabel, sample.Type = telemetry.Pseudonym{}, false, record.PipelineType{}
+	sample.User, sample.HasPipelineLabel, sample.Type, sample.Started = telemetry.Pseudonym{}, false, record.PipelineType{}, time.Time{}
+	sample.Namespace = testNames(t).Namespace([]byte("unknown"))
 	checkAll(t, `{
-		"status": {"conditions": "x", "startTime": 1, "childReferences": 5},
+		"status": {"conditions": "x", "startTime": "2026-01-01T00:00:00Z", "childReferences": 5},
 		"status": {
 			"conditions": [{"type":"Succeeded","status":"False","reason":"Failed"}],
 			"childReferences": [1, 2, 3, 4, 5],
 			"childReferences": [1, 2],
-			"completionTime": "2026-01-15T10:07:30Z",
-			"startTime": "x", "startTime": "2026-01-15T10:00:00Z",
+			"completionTime": 7, "completionTime": "x", "completionTime": "2026-01-15T10:07:30Z",
 			"conditions": [{"reason":"Failed","reason":"Completed","status":"True","type":"Other","type":"Succeeded"}]
 		},
-		"metadata": {"uid": "x", "namespace": "y", "labels": {"tekton.dev/pipeline": "x", "pipelinesascode.tekton.dev/sender": "x"}},
+		"metadata": {"uid": "x", "namespace": "x", "annotations": {"pipelinesascode.tekton.dev/sender": "x"}, "labels": {"tekton.dev/pipeline": "x"}},
 		"metadata": {
-			"namespace": 7, "namespace": "team-a",
-			"labels": [], "labels": {"tekton.dev/pipeline": "x"}, "labels": {},
+			"labels": [], "labels": {"pipelinesascode.tekton.dev/sender": "x"},
 			"\u0075id": "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
-			"UID": "not-this", "Namespace": "not-this"
+			"UID": "not-this", "Namespace": "not-this",
+			"labels": {},
+			"annotations": {"pipelinesascode.tekton.dev/sender": "x"}, "annotations": {}
 		},
 		"spec": 5, "spec": null,
 		"kind": "Pod", "kind": "Pipeline\u0052un",

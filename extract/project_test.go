@@ -64,16 +64,19 @@ func check(t *testing.T, got record.Record, err error, want record.Record) {
 func checkAll(t *testing.T, document string, kind Kind, want record.Record) {
 	t.Helper()
 	p := NewProjector(testNames(t))
-	// What an earlier object leaves behind must not show.
-	if _, err := p.ReadObject(scan.NewBytes([]byte(everything)), kind); err != nil {
-		t.Fatal(err)
-	}
 	r := reference{names: testNames(t)}
 	made, err := r.project([]byte(document), kind)
 	check(t, made, err, want)
 
-	made, err = p.ReadObject(scan.NewBytes([]byte(document)), kind)
-	check(t, made, err, want)
+	// What an earlier object leaves behind must not show.
+	for _, earlier := range []string{everything, `5`, `{"metadata":5,"spec":5,"status":5}`, `{"metadata":{"labels":5,"annotations":5,"uid":5},` +
+		`"status":{"conditions":5,"childReferences":5}}`} {
+		if err := p.object.read(scan.NewBytes([]byte(earlier))); err != nil {
+			t.Fatal(err)
+		}
+		made, err = p.ReadObject(scan.NewBytes([]byte(document)), kind)
+		check(t, made, err, want)
+	}
 	made, err = p.ReadObject(scan.New(iotest.OneByteReader(strings.NewReader(document))), kind)
 	check(t, made, err, want)
 	made, err = p.ReadBytes([]byte(document), kind)

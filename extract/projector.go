@@ -132,7 +132,7 @@ func (p *Projector) project(kind Kind) (record.Record, error) {
 		return nil, errShape
 	}
 	uid, err := telemetry.ParseUID(o.metadata.uid.bytes)
-	if err != nil || o.metadata.uid.bad {
+	if err != nil {
 		return nil, errUID
 	}
 	switch kind {
