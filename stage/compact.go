@@ -162,9 +162,8 @@ func (c *compaction) groups(ctx context.Context, current []*holding) ([][]part, 
 	return groups, nil
 }
 
-// merge makes one batch of the parts. What the batch needs to count as delivered
-// is there before it exists; its manifest, written last, is the commit.
-func (c *compaction) merge(ctx context.Context, parts []part) (err error) {
+// merge makes one batch of the parts.
+func (c *compaction) merge(ctx context.Context, parts []part) error {
 	var files []File
 	var rows int64
 	for _, p := range parts {
@@ -174,9 +173,25 @@ func (c *compaction) merge(ctx context.Context, parts []part) (err error) {
 	c.done.Merged++
 	c.done.Replaced += len(parts)
 	c.done.Events += rows
-	if c.DryRun {
-		return c.removeAll(ctx, parts)
+	if !c.DryRun {
+		if err := c.write(ctx, files, parts); err != nil {
+			return err
+		}
 	}
+	if c.Grace > 0 {
+		return nil // a later run removes the parts
+	}
+	for _, p := range parts {
+		if err := c.remove(ctx, p.holding); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes the merged batch. What it needs to count as delivered is there
+// before it exists; its manifest, written last, is the commit.
+func (c *compaction) write(ctx context.Context, files []File, parts []part) (err error) {
 	data, err := c.mergeFiles(ctx, files)
 	if err != nil {
 		return err
@@ -188,22 +203,8 @@ func (c *compaction) merge(ctx context.Context, parts []part) (err error) {
 			return err
 		}
 	}
-	if _, err := c.commit(ctx, data, m); err != nil {
-		return err
-	}
-	if c.Grace > 0 {
-		return nil
-	}
-	return c.removeAll(ctx, parts)
-}
-
-func (c *compaction) removeAll(ctx context.Context, parts []part) error {
-	for _, p := range parts {
-		if err := c.remove(ctx, p.holding); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = c.commit(ctx, data, m)
+	return err
 }
 
 func (c *compaction) remove(ctx context.Context, h *holding) error {

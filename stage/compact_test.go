@@ -35,7 +35,7 @@ func archive(t testing.TB) *mem.Bucket {
 	l := stagetest.NewLedger(t, b)
 	for _, hours := range []int{0, 1, 2, 24, 26} {
 		from := firstDay.Add(time.Duration(hours) * time.Hour)
-		deliver(t, l, "segment", "file-x", mustStage(t, l, from, 5*hours))
+		deliver(t, l, mustStage(t, l, from, 5*hours))
 	}
 	mustStage(t, l, firstDay.Add(48*time.Hour), 500)
 	return b
@@ -62,14 +62,14 @@ func mustStage(t testing.TB, l *stage.Ledger, from time.Time, number int) *stage
 	return staged.Manifest
 }
 
-// deliver writes the receipts of a batch at two destinations; the first has
-// rejected an event.
-func deliver(t testing.TB, l *stage.Ledger, rejecting, taking string, m *stage.Manifest) {
+// deliver writes the receipts of a batch at both destinations; segment has rejected
+// an event.
+func deliver(t testing.TB, l *stage.Ledger, m *stage.Manifest) {
 	t.Helper()
 	rows := m.Files[0].Rows
-	for _, d := range []string{rejecting, taking} {
+	for _, d := range []string{"segment", "file-x"} {
 		r := &stage.Receipt{Destination: d, Cluster: m.Cluster, Batch: m.Batch, Started: m.MinTime, Finished: m.MaxTime, Events: rows, Delivered: rows}
-		if d == rejecting {
+		if d == "segment" {
 			for track, err := range l.Tracks(t.Context(), m) {
 				if err != nil {
 					t.Fatal(err)
@@ -308,7 +308,7 @@ func TestCompactAgainAfterABackfill(t *testing.T) {
 	if done := compact(t, b, compactAll); done != (stage.Compacted{Waiting: 1}) || look(t, b).String() != before {
 		t.Errorf("a day waits for delivery: %+v", done)
 	}
-	deliver(t, l, "segment", "file-x", late)
+	deliver(t, l, late)
 	want := look(t, b)
 	if done := compact(t, b, compactAll); done.Days != 1 || done.Replaced != 2 || done.Events != 48 {
 		t.Errorf("compacted %+v", done)
@@ -316,9 +316,12 @@ func TestCompactAgainAfterABackfill(t *testing.T) {
 	if got := look(t, b); got.String() != want.String() || len(got.Tracks) != 84 {
 		t.Errorf("%v\nwant\n%v", got, want)
 	}
-	for batch := range l.Batches(t.Context(), stage.Range{Until: firstDay}) {
+	for batch, err := range l.Batches(t.Context(), stage.Range{Until: firstDay}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if m, err := l.Manifest(t.Context(), batch); err != nil || len(m.Replaces) != 5 {
-			t.Errorf("replaces %+v, %v", m.Replaces, err)
+			t.Errorf("replaces %+v, %v", m, err)
 		}
 	}
 }
@@ -328,7 +331,7 @@ func TestCompactionsThatRace(t *testing.T) {
 	less := archive(t)
 	more := mem.Over(less)
 	l := stagetest.NewLedger(t, more)
-	deliver(t, l, "segment", "file-x", mustStage(t, l, firstDay.Add(90*time.Minute), 900))
+	deliver(t, l, mustStage(t, l, firstDay.Add(90*time.Minute), 900))
 	want := look(t, more).String()
 	o := compactAll
 	o.Grace = 1000 * time.Hour // parts stay

@@ -138,7 +138,7 @@ func TestExpireKeepsWhatTheHeadDoesNotKnow(t *testing.T) {
 	b := archive(t)
 	l := stagetest.NewLedger(t, b)
 	late := mustStage(t, l, firstDay.AddDate(0, 0, -9), 900)
-	deliver(t, l, "segment", "file-x", late)
+	deliver(t, l, late)
 	if done := expire(t, b, upTo(afterArchive)); done.Batches != 4 {
 		t.Errorf("expired %+v", done)
 	}

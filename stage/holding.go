@@ -58,7 +58,7 @@ func (l *Ledger) holdings(ctx context.Context, destinations []string, orphan fun
 				h := holding{entry: e, receipts: map[string][]string{}}
 				for _, f := range folders {
 					if err == nil {
-						err = f.upTo(e.Batch.String(), &h, orphan)
+						err = f.upTo(e.String(), &h, orphan)
 					}
 				}
 				held = append(held, h)
