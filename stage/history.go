@@ -29,10 +29,15 @@ type pastBatch struct {
 	minTime time.Time
 }
 
+// longestRun is how long a run may take from choosing its window to committing.
+const longestRun = 4 * time.Hour
+
 // history reads the manifests that a run with this window has to know:
 //
 //   - those whose window ends after its own begins: they may hold the same events;
 //   - the head, to which each manifest has handed on what the one before carried;
+//   - those whose window ends little before that of the head: they may have been
+//     committed while the head was being made, which then does not know of them;
 //   - those that were written after the head although their window ends before it:
 //     batches of a run with an explicit window, of which the head cannot know.
 func (l *Ledger) history(ctx context.Context, report record.Report) (*history, error) {
@@ -45,8 +50,9 @@ func (l *Ledger) history(ctx context.Context, report record.Report) (*history, e
 		all = append(all, e)
 	}
 	for _, e := range all {
+		head := all[len(all)-1]
 		overlaps := e.End().After(report.Window.Since)
-		if !overlaps && e.written.Before(all[len(all)-1].written) {
+		if !overlaps && !e.End().After(head.End().Add(-longestRun)) && e.written.Before(head.written) {
 			continue
 		}
 		m, err := l.Manifest(ctx, e.Batch)
