@@ -187,7 +187,7 @@ func TestExpireLeavesAlone(t *testing.T) {
 // A crash at any operation, of a compaction or of the expiry after it, delivers
 // nothing again, lets nothing count twice, and leaves nothing behind.
 func TestExpireSurvivesCrashes(t *testing.T) {
-	whole := archive(t)
+	whole := archiveOf(t, 0, 1, 24)
 	half := mem.Over(whole) // a compaction that stopped with everything still there
 	o := compactAll
 	o.Now, o.Grace = time.Now(), 1000*time.Hour
