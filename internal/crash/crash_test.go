@@ -41,7 +41,7 @@ func TestKills(t *testing.T) {
 func (e *explorer) report(t *testing.T) {
 	t.Helper()
 	for _, fault := range slices.Sorted(maps.Keys(e.faults)) {
-		t.Error(fault)
+		t.Errorf("%s (killed: %s)", fault, e.faults[fault])
 	}
 	if len(e.faults) > 0 {
 		t.FailNow()
@@ -54,7 +54,7 @@ func TestKillIsFinal(t *testing.T) {
 	for name, resume := range restarts {
 		t.Run(name, func(t *testing.T) {
 			e := newExplorer(t, func(s *scenario) { s.resume = resume })
-			for w := e.begin(); w.hour < len(e.hours); {
+			for w := e.begin(); w.phase < len(e.phases); {
 				alive, err := e.run(w, -1)
 				if err != nil {
 					t.Fatal(err)
@@ -87,13 +87,13 @@ func TestPoints(t *testing.T) {
 	e := newExplorer(t, func(*scenario) {})
 	var text strings.Builder
 	total := 0
-	for w := e.begin(); w.hour < len(e.hours); {
+	for w := e.begin(); w.phase < len(e.phases); {
 		p, err := e.run(w, -1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		total += len(p.points)
-		fmt.Fprintf(&text, "hour %d\n", w.hour+1)
+		fmt.Fprintf(&text, "phase %d\n", w.phase+1)
 		for i := 0; i < len(p.points); {
 			line := p.points[i].effect()
 			n := 0

@@ -27,9 +27,12 @@ type explorer struct {
 	ran map[[sha256.Size]byte]*process
 	// looked has the digests of the worlds that were looked at.
 	looked map[[sha256.Size]byte]bool
-	// processes counts those that were run; faults has what is wrong, each once.
+	// path are the kills that led to the world at hand.
+	path []string
+	// processes counts those that were run; faults has what is wrong, each once, and
+	// the path on which it was seen first.
 	processes int
-	faults    map[string]bool
+	faults    map[string]string
 }
 
 type future struct {
@@ -46,7 +49,7 @@ func newExplorer(t *testing.T, change func(*scenario)) *explorer {
 	change(s)
 	return &explorer{
 		scenario: s, t: t, dir: t.TempDir(),
-		known: map[future]int{}, ran: map[[sha256.Size]byte]*process{}, looked: map[[sha256.Size]byte]bool{}, faults: map[string]bool{},
+		known: map[future]int{}, ran: map[[sha256.Size]byte]*process{}, looked: map[[sha256.Size]byte]bool{}, faults: map[string]string{},
 	}
 }
 
@@ -59,12 +62,14 @@ func (e *explorer) explore(w *world, kills int) (int, error) {
 	if n, ok := e.known[future{digest, kills}]; ok {
 		return n, nil
 	}
-	e.look(w, digest)
-	if w.hour == len(e.hours) {
+	if err := e.look(w, digest); err != nil {
+		return 0, err
+	}
+	if w.phase == len(e.phases) {
 		if kills > 0 {
 			return 0, nil // it came to its end before
 		}
-		return 1, e.end(w)
+		return 1, nil
 	}
 	p := e.ran[digest]
 	if p == nil {
@@ -85,7 +90,9 @@ func (e *explorer) explore(w *world, kills int) (int, error) {
 			same++
 			continue
 		}
+		e.path = append(e.path, fmt.Sprintf("phase %d, %s", w.phase+1, p.points[i]))
 		more, err := e.explore(e.killed(w, p, i), kills-1)
+		e.path = e.path[:len(e.path)-1]
 		if err != nil {
 			return 0, err
 		}
@@ -94,6 +101,14 @@ func (e *explorer) explore(w *world, kills int) (int, error) {
 	}
 	e.known[future{digest, kills}] = n
 	return n, nil
+}
+
+// fault notes what is wrong.
+func (e *explorer) fault(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if _, ok := e.faults[text]; !ok {
+		e.faults[text] = strings.Join(e.path, "; ")
+	}
 }
 
 // run lets a process do what is to be done next, and kills it at the point, unless
@@ -110,11 +125,12 @@ func (e *explorer) run(w *world, kill int) (*process, error) {
 		cancel: cancel, kill: kill, written: map[string]bool{},
 	}
 	p.receiver.Refuse(func(event segmenttest.Event) bool { return event.MessageID == e.refused })
-	now := e.now(w.hour, w.attempt)
-	job, err := e.job(p, w.hour, now)
+	now := e.now(w.phase, w.attempt)
+	job, err := e.job(p, w.phase, now)
 	if err != nil {
 		return nil, err
 	}
+	steps := e.phases[w.phase].steps
 	for p.world.step < len(steps) && !p.dead {
 		if err := steps[p.world.step](ctx, job, now); err != nil && !p.dead {
 			return nil, fmt.Errorf("step %d of a process that was not killed: %w", p.world.step, err)
@@ -124,10 +140,10 @@ func (e *explorer) run(w *world, kill int) (*process, error) {
 		}
 	}
 	for _, fault := range p.faults {
-		e.faults[fault] = true
+		e.fault("%s", fault)
 	}
 	for _, event := range p.receiver.Duplicates() {
-		e.faults[fmt.Sprintf("one process sent event %s twice", event.MessageID)] = true
+		e.fault("one process sent event %s twice", event.MessageID)
 	}
 	return p, nil
 }
@@ -135,7 +151,7 @@ func (e *explorer) run(w *world, kill int) (*process, error) {
 // finished returns the world after the process came to its end.
 func (e *explorer) finished(before *world, p *process) *world {
 	after := *p.world
-	after.hour, after.step, after.attempt, after.last = before.hour+1, 0, 0, before.attempt
+	after.phase, after.step, after.attempt, after.last, after.begun = before.phase+1, 0, 0, before.attempt, false
 	e.account(before, &after, func(string) bool { return false }, false)
 	return &after
 }
@@ -143,10 +159,15 @@ func (e *explorer) finished(before *world, p *process) *world {
 // killed returns the world after the process was killed at its i-th point.
 func (e *explorer) killed(before *world, p *process, i int) *world {
 	after := *p.worlds[i]
+	after.begun = true
 	if !e.resume {
 		after.step, after.attempt = 0, before.attempt+1
 	}
-	e.account(before, &after, between(p.points[:i+1]), true)
+	excused := between(p.points[:i+1])
+	if before.phase >= tidied-1 {
+		excused = func(string) bool { return true } // it is tidied up in the end
+	}
+	e.account(before, &after, excused, true)
 	return &after
 }
 
@@ -174,7 +195,7 @@ func (e *explorer) account(before, after *world, excused func(key string) bool, 
 	after.orphans = now.orphans
 	for key := range now.orphans {
 		if !before.orphans[key] && !excused(key) {
-			e.faults[fmt.Sprintf("%s is an orphan, and no kill fell between it and what names it", pattern(key))] = true
+			e.fault("%s is an orphan, and no kill fell between it and what names it", pattern(key))
 		}
 	}
 }
@@ -191,14 +212,14 @@ func between(points []point) func(key string) bool {
 }
 
 // look checks what holds in every world.
-func (e *explorer) look(w *world, digest [sha256.Size]byte) {
+func (e *explorer) look(w *world, digest [sha256.Size]byte) error {
 	if e.looked[digest] {
-		return
+		return nil
 	}
 	e.looked[digest] = true
 	now := look(e.t, w.bucket)
 	for _, fault := range now.faults {
-		e.faults[fault] = true
+		e.fault("%s", fault)
 	}
 	for _, b := range now.batches {
 		if b.receipt == nil {
@@ -206,16 +227,27 @@ func (e *explorer) look(w *world, digest [sha256.Size]byte) {
 		}
 		for _, id := range b.ids {
 			if (w.sent[id] > 0) == now.rejected[id] {
-				e.faults[fmt.Sprintf("event %s has a receipt, was taken %d times and is in rejected/: %t", id, w.sent[id], now.rejected[id])] = true
+				e.fault("event %s has a receipt, was taken %d times and is in rejected/: %t", id, w.sent[id], now.rejected[id])
 			}
 		}
 	}
+	if w.phase < tidied || w.begun {
+		return nil
+	}
+	for key := range now.orphans {
+		e.fault("it survived that orphans were swept: %s", pattern(key))
+	}
+	if w.phase == tidied {
+		e.complete(w, now)
+	} else if len(now.batches) != 1 {
+		e.fault("%d batches outlived their time", len(now.batches)-1)
+	}
+	return e.again(w)
 }
 
-// end checks what holds when all is done.
-func (e *explorer) end(w *world) error {
-	now := look(e.t, w.bucket)
-	since := e.hours[0].Add(-time.Hour)
+// complete checks that there is everything, once.
+func (e *explorer) complete(w *world, now *content) {
+	since := e.phases[0].at.Add(-time.Hour)
 	var until time.Time
 	for _, b := range now.batches {
 		if w := b.manifest.Window; w.Since.Before(since) {
@@ -225,7 +257,7 @@ func (e *explorer) end(w *world) error {
 			until = w.Until
 		}
 		if b.receipt == nil {
-			e.faults["a batch has no receipt"] = true
+			e.fault("a batch has no receipt")
 		}
 	}
 	heartbeats := 0
@@ -235,33 +267,27 @@ func (e *explorer) end(w *world) error {
 		case strings.Contains(id, "-heartbeat-"):
 			heartbeats++
 		case !expected[id]:
-			e.faults[fmt.Sprintf("event %s is in a batch and was not expected", id)] = true
+			e.fault("event %s is in a batch and was not expected", id)
 		}
 		delete(expected, id)
 		if got, want := w.sent[id], 1+w.again[id]; got != want && id != e.refused {
-			e.faults[fmt.Sprintf("event %s was taken %d times: want 1 and %d for kills between send and receipt", id, got, w.again[id])] = true
+			e.fault("event %s was taken %d times: want 1 and %d for kills between send and receipt", id, got, w.again[id])
 		}
 	}
 	for id := range expected {
-		e.faults[fmt.Sprintf("event %s is lost", id)] = true
+		e.fault("event %s is lost", id)
 	}
-	if heartbeats != len(e.hours) {
-		e.faults[fmt.Sprintf("%d heartbeats for %d hours", heartbeats, len(e.hours))] = true
+	if heartbeats != hours {
+		e.fault("%d heartbeats for %d hours", heartbeats, hours)
 	}
 	if now.rejected[e.refused] != (e.refused != "") || len(now.rejected) > 1 {
-		e.faults[fmt.Sprintf("rejected are %v, want %s", now.rejected, e.refused)] = true
+		e.fault("rejected are %v, want %s", now.rejected, e.refused)
 	}
-	for key := range now.orphans {
-		if !w.orphans[key] {
-			e.faults[fmt.Sprintf("orphan %s", pattern(key))] = true
-		}
-	}
-	return e.again(w)
 }
 
-// again runs the last hour once more: it must have nothing to do.
+// again runs the last phase once more: it must have nothing to do.
 func (e *explorer) again(w *world) error {
-	last := world{bucket: w.bucket, folder: w.folder, hour: w.hour - 1, attempt: w.last}
+	last := world{bucket: w.bucket, folder: w.folder, phase: w.phase - 1, attempt: w.last}
 	digest := last.digest(e.t)
 	if e.ran[digest] != nil {
 		return nil
@@ -272,7 +298,7 @@ func (e *explorer) again(w *world) error {
 	}
 	e.ran[digest] = p
 	if p.changes+p.requests > 0 {
-		e.faults[fmt.Sprintf("a further run changed %d objects and sent %d requests", p.changes, p.requests)] = true
+		e.fault("a further run changed %d objects and sent %d requests", p.changes, p.requests)
 	}
 	return nil
 }

@@ -16,12 +16,12 @@ import (
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
-// A scenario is a cluster and the hours in which the job runs there. In the first,
-// Tekton Results is down, and an event of it is refused by the receiver.
+// A scenario is a cluster and what is done there, one after the other. In the first
+// hour Tekton Results breaks off, and the receiver refuses an event.
 type scenario struct {
 	cluster *samplecluster.Cluster
 	names   *telemetry.Pseudonymizer
-	hours   []time.Time
+	phases  []phase
 	refused string // a message ID
 	// resume restarts the step that was killed, as a pod restarts a container,
 	// instead of the whole job, as a Job starts a pod anew a minute later.
@@ -40,7 +40,7 @@ func newScenario() (*scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scenario{cluster: c, names: names, hours: []time.Time{c.Now, c.Now.Add(time.Hour)}, made: map[moment][]samplecluster.Object{}}
+	s := &scenario{cluster: c, names: names, phases: phases(c.Now), made: map[moment][]samplecluster.Object{}}
 	for r := range c.Runs() {
 		if !r.Pruned && r.Started.After(c.Now.Add(-jobtest.Lookback)) && r.Started.Before(c.Now) {
 			s.refused = r.UID + "-started"
@@ -51,33 +51,65 @@ func newScenario() (*scenario, error) {
 }
 
 // now is when an attempt at an hour begins.
-func (s *scenario) now(hour, attempt int) time.Time {
+func (s *scenario) now(phase, attempt int) time.Time {
 	if s.resume {
 		attempt = 0
 	}
-	return s.hours[hour].Add(time.Duration(attempt) * time.Minute)
+	return s.phases[phase].at.Add(time.Duration(attempt) * time.Minute)
 }
 
-// A step is what one container does.
+// A phase is a series of steps, each a container of a pod that starts at a time.
+type phase struct {
+	at    time.Time
+	steps []step
+}
+
 type step func(ctx context.Context, j *jobtest.Job, now time.Time) error
 
-var steps = []step{
-	func(ctx context.Context, j *jobtest.Job, now time.Time) error {
-		_, err := j.Extract(ctx, now)
-		return err
-	},
-	func(ctx context.Context, j *jobtest.Job, _ time.Time) error {
-		_, err := j.Transform(ctx)
-		return err
-	},
-	func(ctx context.Context, j *jobtest.Job, _ time.Time) error {
-		_, err := j.Load(ctx)
-		return errors.Join(err, j.Destination.Close())
-	},
+// phases are two hours that overlap; the same time of the next day, when the first
+// day is compacted and orphans are swept; and a month later the end of what is old.
+func phases(start time.Time) []phase {
+	hour := []step{extractStep, transformStep, loadStep}
+	return []phase{
+		{start, hour},
+		{start.Add(time.Hour), hour},
+		{start.AddDate(0, 0, 1), append(hour[:3:3], compactStep, expireStep)},
+		{start.AddDate(0, 1, 0), []step{expireStep}},
+	}
+}
+
+const (
+	hours  = 3 // phases in which the job runs
+	tidied = 3 // the first phase of which nothing orphaned survives
+)
+
+func extractStep(ctx context.Context, j *jobtest.Job, now time.Time) error {
+	_, err := j.Extract(ctx, now)
+	return err
+}
+
+func transformStep(ctx context.Context, j *jobtest.Job, _ time.Time) error {
+	_, err := j.Transform(ctx)
+	return err
+}
+
+func loadStep(ctx context.Context, j *jobtest.Job, _ time.Time) error {
+	_, err := j.Load(ctx)
+	return errors.Join(err, j.Destination.Close())
+}
+
+func compactStep(ctx context.Context, j *jobtest.Job, now time.Time) error {
+	_, err := j.Ledger().Compact(ctx, stage.CompactOptions{Now: now})
+	return err
+}
+
+func expireStep(ctx context.Context, j *jobtest.Job, now time.Time) error {
+	_, err := j.Ledger().Expire(ctx, stage.ExpireOptions{Now: now, OlderThan: 8 * 24 * time.Hour})
+	return err
 }
 
 // job is the job of a process.
-func (s *scenario) job(p *process, hour int, now time.Time) (*jobtest.Job, error) {
+func (s *scenario) job(p *process, phase int, now time.Time) (*jobtest.Job, error) {
 	destination, err := jobtest.Segment(p)
 	if err != nil {
 		return nil, err
@@ -86,7 +118,7 @@ func (s *scenario) job(p *process, hour int, now time.Time) (*jobtest.Job, error
 		Names: s.names, Bucket: p, Destination: destination, Dir: p.dir, Create: p.create,
 		Sources: []extract.Source{
 			source{&view{scenario: s, name: record.SourcePipelineRuns, at: now}, p},
-			source{&view{scenario: s, name: record.SourceResults, at: now, down: hour == 0}, p},
+			source{&view{scenario: s, name: record.SourceResults, at: now, down: phase == 0}, p},
 		},
 	}
 	if s.brokenBucket != nil {

@@ -26,14 +26,16 @@ import (
 type world struct {
 	bucket stage.Bucket
 	folder map[string][]byte
-	// hour, step and attempt say what is to be done next; last is the attempt at the
-	// hour before that came to its end.
-	hour, step, attempt, last int
+	// phase, step and attempt say what is to be done next; last is the attempt at the
+	// phase before that came to its end.
+	phase, step, attempt, last int
+	// begun says that a process was killed in this phase.
+	begun bool
 	// sent counts how often the receiver took an event, by its message ID. again
 	// counts how often it may do so once more: a kill fell between that and the receipt.
 	sent, again map[string]int
-	// orphans are the files that no manifest or receipt names, and that a kill between
-	// the file and what names it accounts for.
+	// orphans are the objects that belong to no batch that counts, and that a kill
+	// accounts for.
 	orphans map[string]bool
 }
 
@@ -50,7 +52,7 @@ func (w *world) send(events []segmenttest.Event) {
 const (
 	eventFolder    = "v1/events/"
 	manifestFolder = "v1/manifests/"
-	rejectedFolder = "v1/rejected/"
+	receiptFolder  = "v1/receipts/" + destination + "/"
 )
 
 // volatile are the values in documents that differ from one run to the next.
@@ -61,7 +63,7 @@ var volatile = regexp.MustCompile(`"(seconds|started|finished)": [^,\n]*`)
 func (w *world) digest(t *testing.T) [sha256.Size]byte {
 	t.Helper()
 	h := sha256.New()
-	fmt.Fprintln(h, w.hour, w.step, w.attempt, w.last)
+	fmt.Fprintln(h, w.phase, w.step, w.attempt, w.last, w.begun)
 	var manifests []stage.ObjectInfo
 	for info, err := range w.bucket.List(t.Context(), "", "") {
 		if err != nil {
@@ -145,13 +147,11 @@ func look(t *testing.T, b stage.Bucket) *content {
 	t.Helper()
 	ctx := t.Context()
 	c := &content{ids: map[string]int{}, rejected: map[string]bool{}, orphans: map[string]bool{}}
-	for _, folder := range []string{eventFolder, rejectedFolder} {
-		for info, err := range b.List(ctx, folder, "") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.orphans[info.Key] = true
+	for info, err := range b.List(ctx, "", "") {
+		if err != nil {
+			t.Fatal(err)
 		}
+		c.orphans[info.Key] = true
 	}
 	ledger := stage.NewLedger(b, stage.Options{})
 	for id, err := range ledger.Batches(ctx, stage.Range{}) {
@@ -176,6 +176,7 @@ func (c *content) add(ctx context.Context, b stage.Bucket, ledger *stage.Ledger,
 		return err
 	}
 	committed := batch{manifest: m}
+	delete(c.orphans, manifestFolder+id.String()+".json")
 	for _, f := range m.Files {
 		delete(c.orphans, f.Key)
 	}
@@ -190,6 +191,7 @@ func (c *content) add(ctx context.Context, b stage.Bucket, ledger *stage.Ledger,
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	delete(c.orphans, receiptFolder+id.String()+".json")
 	c.batches = append(c.batches, committed)
 	if committed.receipt == nil || committed.receipt.Rejections == nil {
 		return nil
