@@ -216,6 +216,11 @@ func TestExpireSurvivesCrashes(t *testing.T) {
 				if !*hit { // nothing has changed
 					continue
 				}
+				manifests, err := stagetest.Keys(t.Context(), b, "v1/manifests/")
+				first := strings.Join(manifests[:1], "")
+				if strings.Contains(first, "/20241122") != strings.Contains(strings.Join(manifests, " "), "-merged-") && name == "compacted" || err != nil {
+					t.Errorf("operation %d: what was replaced counts again: %q, %v", n, manifests, err)
+				}
 				after := look(t, b)
 				for id := range after.Tracks {
 					if before.Tracks[id] != after.Tracks[id] {
