@@ -165,22 +165,21 @@ func (p *Pseudonymizer) Application(name, namespace []byte) Pseudonym {
 // (a nil scope is none). The HMAC scheme also separates the kinds of names, so
 // that a user called like a namespace has another pseudonym.
 func (p *Pseudonymizer) hide(domain string, name, scope []byte) Pseudonym {
-	var stack [256]byte
-	b := stack[:0]
-	if p.key != nil {
-		b = append(append(b, domain...), 0)
+	var stack [256]byte // long enough for nearly all names, which then cost no memory
+	if p.key == nil {
+		return truncate(sha256.Sum256(p.join(stack[:0], name, scope)))
 	}
+	mac := hmac.New(sha256.New, p.key)
+	mac.Write(p.join(append([]byte(domain), 0), name, scope))
+	return truncate([sha256.Size]byte(mac.Sum(nil)))
+}
+
+func (p *Pseudonymizer) join(b, name, scope []byte) []byte {
 	b = append(append(b, name...), ':')
 	if scope != nil {
 		b = append(append(b, scope...), ':')
 	}
-	b = append(b, p.clusterID...)
-	if p.key == nil {
-		return truncate(sha256.Sum256(b))
-	}
-	mac := hmac.New(sha256.New, p.key)
-	mac.Write(b)
-	return truncate([sha256.Size]byte(mac.Sum(nil)))
+	return append(b, p.clusterID...)
 }
 
 func truncate(sum [sha256.Size]byte) Pseudonym {

@@ -27,7 +27,8 @@ func TestDo(t *testing.T) {
 		{"success at last", []error{errBusy, errBusy, errBusy, nil}, time.Hour, 4, nil},
 		{"never", []error{errBusy, errBusy, errBusy, errBusy, nil}, time.Hour, 4, errBusy},
 		{"for good", []error{errBusy, errFinal, nil}, time.Hour, 2, errFinal},
-		{"no time left", []error{errBusy, errBusy, errBusy, nil}, 2 * time.Second, 2, context.DeadlineExceeded},
+		// The first pause ends after a second at most, the second after one and a half at least.
+		{"no time left", []error{errBusy, errBusy, errBusy, nil}, 1200 * time.Millisecond, 2, context.DeadlineExceeded},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
