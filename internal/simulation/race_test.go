@@ -5,4 +5,4 @@
 package simulation
 
 // defaultSeeds is how many seeds a test runs; the race detector slows them down.
-const defaultSeeds = 400
+const defaultSeeds = 150

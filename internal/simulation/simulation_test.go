@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,8 +38,6 @@ func TestSimulation(t *testing.T) {
 		mu    sync.Mutex
 		total figures
 	)
-	// A simulation makes much garbage and keeps nothing.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	next.Store(*first)
 	began, told := time.Now(), time.Now()
 	t.Run("seeds", func(t *testing.T) {

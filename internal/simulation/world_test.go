@@ -60,7 +60,7 @@ type world struct {
 // writes its spool to a folder and delivers through load/segment.
 func newWorld(seed uint64, dir string) *world {
 	c := &creator{Rand: rand.New(rand.NewPCG(seed, 1))}
-	jobs, runs := 1+c.IntN(4), 3+c.IntN(15)
+	jobs, runs := 1+c.IntN(3), 3+c.IntN(15)
 	switch {
 	case seed%2000 == 1999:
 		jobs, runs = 24*(7+c.IntN(8)), 300
@@ -109,6 +109,7 @@ type actor struct {
 	next  func() (struct{}, bool)
 	yield func(struct{}) bool
 
+	launched     time.Time
 	began, ended int // in ticks
 	steps        int
 	killed       bool
@@ -137,7 +138,7 @@ func (w *world) step() {
 
 // launch starts a job, which does nothing until it is its turn.
 func (w *world) launch(p appointment) *actor {
-	a := &actor{world: w, plan: p}
+	a := &actor{world: w, plan: p, launched: w.now}
 	bucket := w.sabotage(&stagetest.Faulty{Bucket: &ledgerBucket{w.store, w}, Fault: w.bucketFault})
 	a.job = &jobtest.Job{Names: names(), Bucket: bucket, Dir: w.dir}
 	for _, name := range sourceNames {
@@ -282,6 +283,9 @@ func (w *world) hour(t *testing.T, p appointment) {
 	w.turns(t, live)
 }
 
+// deadline is how long a job may take; the cluster kills it then.
+const deadline = 4 * time.Hour
+
 // turns gives each job its turns until all are done or frozen.
 func (w *world) turns(t *testing.T, live []*actor) {
 	live = slices.Clone(live)
@@ -289,6 +293,10 @@ func (w *world) turns(t *testing.T, live []*actor) {
 		i := w.IntN(len(live))
 		a := live[i]
 		w.actor = a
+		if w.now.Sub(a.launched) > deadline && !a.killed && a.stop != nil {
+			a.killed = true
+			a.stop()
+		}
 		_, more := a.next()
 		switch {
 		case !more:
