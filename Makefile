@@ -92,6 +92,10 @@ fuzz: ## Fuzz every parser of outside bytes, one after the other (FUZZTIME=30s e
 simulate: ## Run the job through days of a model cluster, over and over (SEEDS=1000000, or DURATION=1h)
 	go test -count=1 -timeout 0 -v ./internal/simulation -run TestSimulation -seeds $(SEEDS) -duration $(DURATION)
 
+.PHONY: crash
+crash: ## Kill the job at every three points, one after the other, and thousands of times in full
+	go test -count=1 -v -timeout 30m ./internal/crash -kills 3 -random 2000
+
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities in what we call (needs vuln.go.dev)
 	$(GO_TOOL) govulncheck -tags integration ./...

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 var (
 	update = flag.Bool("update", false, "write the golden files")
 	kills  = flag.Int("kills", 2, "most kills in an execution")
+	random = flag.Int("random", 50, "executions that are run in full, with kills at random")
 )
 
 // restarts are the ways in which a killed job comes back.
@@ -55,12 +57,13 @@ func TestKillIsFinal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newExplorer(t, func(s *scenario) { s.resume = resume })
 			for w := e.begin(); w.phase < len(e.phases); {
-				alive, err := e.run(w, -1)
+				alive, err := e.live(w)
 				if err != nil {
 					t.Fatal(err)
 				}
 				for i, point := range alive.points {
-					dead, err := e.run(w, i)
+					state := w.state()
+					dead, err := e.run(&state, i)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -71,12 +74,49 @@ func TestKillIsFinal(t *testing.T) {
 					if !dead.dead || len(dead.points) != i+1 || dead.points[i] != point {
 						t.Fatalf("point %d is %q and was %q", i, dead.points[len(dead.points)-1], point)
 					}
-					if dead.world.digest(t) != alive.worlds[i].digest(t) || !maps.EqualFunc(left, dead.world.folder, bytes.Equal) {
+					if e.digest(dead.world) != e.digest(alive.worlds[i]) || !maps.EqualFunc(left, dead.world.folder, bytes.Equal) {
 						t.Errorf("killed at point %d, %s, the process left something else", i, point)
 					}
 				}
 				w = e.finished(w, alive)
 			}
+		})
+	}
+}
+
+// Executions from beginning to end, each process killed for good: what TestKills
+// knows of worlds that are equal does not come in.
+func TestRandomKills(t *testing.T) {
+	dice := rand.New(rand.NewPCG(1, 2))
+	for name, resume := range restarts {
+		t.Run(name, func(t *testing.T) {
+			dead := 0
+			for range *random {
+				e := newExplorer(t, func(s *scenario) { s.resume = resume })
+				for w := e.begin(); w.phase < len(e.phases); {
+					state, kill := w.state(), -1
+					if dice.IntN(2) == 0 {
+						kill = dice.IntN(120)
+					}
+					p, err := e.run(&state, kill)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if p.dead {
+						dead++
+						e.path = append(e.path, fmt.Sprintf("phase %d, %s", w.phase+1, p.points[kill]))
+						p.worlds[kill] = p.world
+						w = e.killed(w, p, kill)
+					} else {
+						w = e.finished(w, p)
+					}
+					if err := e.look(w, e.digest(w)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				e.report(t)
+			}
+			t.Logf("%d executions with %d kills are right", *random, dead)
 		})
 	}
 }
@@ -88,7 +128,7 @@ func TestPoints(t *testing.T) {
 	var text strings.Builder
 	total := 0
 	for w := e.begin(); w.phase < len(e.phases); {
-		p, err := e.run(w, -1)
+		p, err := e.live(w)
 		if err != nil {
 			t.Fatal(err)
 		}

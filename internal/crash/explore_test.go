@@ -4,15 +4,14 @@ package crash
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
+	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/stage/mem"
 )
 
@@ -24,9 +23,12 @@ type explorer struct {
 	// known has the number of executions from a world on.
 	known map[future]int
 	// ran has the process that was run in a world and lived on.
-	ran map[[sha256.Size]byte]*process
+	ran map[digest]*process
+	// sums and contents are those of buckets.
+	sums     map[stage.Bucket]digest
+	contents map[digest]*content
 	// looked has the digests of the worlds that were looked at.
-	looked map[[sha256.Size]byte]bool
+	looked map[digest]bool
 	// path are the kills that led to the world at hand.
 	path []string
 	// processes counts those that were run; faults has what is wrong, each once, and
@@ -36,7 +38,7 @@ type explorer struct {
 }
 
 type future struct {
-	world [sha256.Size]byte
+	world digest
 	kills int
 }
 
@@ -49,7 +51,7 @@ func newExplorer(t *testing.T, change func(*scenario)) *explorer {
 	change(s)
 	return &explorer{
 		scenario: s, t: t, dir: t.TempDir(),
-		known: map[future]int{}, ran: map[[sha256.Size]byte]*process{}, looked: map[[sha256.Size]byte]bool{}, faults: map[string]string{},
+		known: map[future]int{}, ran: map[digest]*process{}, sums: map[stage.Bucket]digest{}, contents: map[digest]*content{}, looked: map[digest]bool{}, faults: map[string]string{},
 	}
 }
 
@@ -58,7 +60,7 @@ func (*explorer) begin() *world { return &world{bucket: &mem.Bucket{}} }
 // explore runs every execution from w on that has exactly that many kills, and
 // returns their number.
 func (e *explorer) explore(w *world, kills int) (int, error) {
-	digest := w.digest(e.t)
+	digest := e.digest(w)
 	if n, ok := e.known[future{digest, kills}]; ok {
 		return n, nil
 	}
@@ -71,13 +73,9 @@ func (e *explorer) explore(w *world, kills int) (int, error) {
 		}
 		return 1, nil
 	}
-	p := e.ran[digest]
-	if p == nil {
-		var err error
-		if p, err = e.run(w, -1); err != nil {
-			return 0, err
-		}
-		e.ran[digest] = p
+	p, err := e.live(w)
+	if err != nil {
+		return 0, err
 	}
 	n, err := e.explore(e.finished(w, p), kills)
 	if err != nil || kills == 0 {
@@ -109,6 +107,37 @@ func (e *explorer) fault(format string, args ...any) {
 	if _, ok := e.faults[text]; !ok {
 		e.faults[text] = strings.Join(e.path, "; ")
 	}
+}
+
+func (e *explorer) digest(w *world) digest {
+	s, ok := e.sums[w.bucket]
+	if !ok {
+		s = sum(e.t, w.bucket)
+		e.sums[w.bucket] = s
+	}
+	return w.digest(s)
+}
+
+// content looks into a bucket.
+func (e *explorer) content(b stage.Bucket) *content {
+	s := e.digest(&world{bucket: b})
+	if e.contents[s] == nil {
+		e.contents[s] = look(e.t, b)
+	}
+	return e.contents[s]
+}
+
+// live returns a process that lives on in the world, or in one that looks the same
+// to it.
+func (e *explorer) live(w *world) (*process, error) {
+	state := w.state()
+	digest := e.digest(&state)
+	if p := e.ran[digest]; p != nil {
+		return p, nil
+	}
+	p, err := e.run(&state, -1)
+	e.ran[digest] = p
+	return p, err
 }
 
 // run lets a process do what is to be done next, and kills it at the point, unless
@@ -173,25 +202,25 @@ func (e *explorer) killed(before *world, p *process, i int) *world {
 
 // account settles what a process sent and left behind.
 func (e *explorer) account(before, after *world, excused func(key string) bool, dead bool) {
-	if after.bucket == before.bucket && maps.Equal(after.sent, before.sent) {
+	taken := after.sent // by this process
+	after.sent, after.again, after.orphans = plus(before.sent, taken), before.again, before.orphans
+	if after.bucket == before.bucket && len(taken) == 0 {
 		return
 	}
-	now := look(e.t, after.bucket)
+	now := e.content(after.bucket)
 	settled := map[string]bool{}
 	for _, b := range now.batches {
 		for _, id := range b.ids {
 			settled[id] = b.receipt != nil
 		}
 	}
-	after.again = maps.Clone(before.again)
-	for id, n := range after.sent {
-		if dead && n > before.sent[id] && !settled[id] {
-			if after.again == nil {
-				after.again = map[string]int{}
-			}
-			after.again[id]++
+	again := map[string]int{}
+	for id := range taken {
+		if dead && !settled[id] {
+			again[id] = 1
 		}
 	}
+	after.again = plus(before.again, again)
 	after.orphans = now.orphans
 	for key := range now.orphans {
 		if !before.orphans[key] && !excused(key) {
@@ -212,12 +241,12 @@ func between(points []point) func(key string) bool {
 }
 
 // look checks what holds in every world.
-func (e *explorer) look(w *world, digest [sha256.Size]byte) error {
+func (e *explorer) look(w *world, digest digest) error {
 	if e.looked[digest] {
 		return nil
 	}
 	e.looked[digest] = true
-	now := look(e.t, w.bucket)
+	now := e.content(w.bucket)
 	for _, fault := range now.faults {
 		e.fault("%s", fault)
 	}
@@ -287,16 +316,10 @@ func (e *explorer) complete(w *world, now *content) {
 
 // again runs the last phase once more: it must have nothing to do.
 func (e *explorer) again(w *world) error {
-	last := world{bucket: w.bucket, folder: w.folder, phase: w.phase - 1, attempt: w.last}
-	digest := last.digest(e.t)
-	if e.ran[digest] != nil {
-		return nil
-	}
-	p, err := e.run(&last, -1)
+	p, err := e.live(&world{bucket: w.bucket, folder: w.folder, phase: w.phase - 1, attempt: w.last})
 	if err != nil {
 		return err
 	}
-	e.ran[digest] = p
 	if p.changes+p.requests > 0 {
 		e.fault("a further run changed %d objects and sent %d requests", p.changes, p.requests)
 	}

@@ -50,6 +50,7 @@ var variable = []struct {
 }{
 	{regexp.MustCompile(`cluster=[0-9a-f]{12}`), "cluster=CLUSTER"},
 	{regexp.MustCompile(`\d{8}T\d{6}Z-[0-9a-f]{16}`), "BATCH"},
+	{regexp.MustCompile(`\d{8}T\d{6}Z-merged-[0-9a-f]{16}`), "MERGED"},
 	{regexp.MustCompile(`date=\d{4}-\d{2}-\d{2}`), "date=DATE"},
 	{regexp.MustCompile(`\.[0-9a-f]{16}\.`), ".HASH."},
 }

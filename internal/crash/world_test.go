@@ -41,12 +41,25 @@ type world struct {
 
 // send counts events that the receiver took.
 func (w *world) send(events []segmenttest.Event) {
-	if w.sent = maps.Clone(w.sent); w.sent == nil {
-		w.sent = map[string]int{}
-	}
+	taken := map[string]int{}
 	for _, e := range events {
-		w.sent[e.MessageID]++
+		taken[e.MessageID]++
 	}
+	w.sent = plus(w.sent, taken)
+}
+
+func plus(a, b map[string]int) map[string]int {
+	if len(b) == 0 {
+		return a
+	}
+	sum := maps.Clone(a)
+	if sum == nil {
+		sum = map[string]int{}
+	}
+	for id, n := range b {
+		sum[id] += n
+	}
+	return sum
 }
 
 const (
@@ -58,30 +71,18 @@ const (
 // volatile are the values in documents that differ from one run to the next.
 var volatile = regexp.MustCompile(`"(seconds|started|finished)": [^,\n]*`)
 
-// digest identifies what the future of the world depends on. Of times it keeps the
-// order in which manifests were written.
-func (w *world) digest(t *testing.T) [sha256.Size]byte {
-	t.Helper()
+type digest = [sha256.Size]byte
+
+// state is the part of the world that a process sees.
+func (w *world) state() world {
+	return world{bucket: w.bucket, folder: w.folder, phase: w.phase, step: w.step, attempt: w.attempt}
+}
+
+// digest identifies what the future of the world depends on.
+func (w *world) digest(bucket digest) digest {
 	h := sha256.New()
 	fmt.Fprintln(h, w.phase, w.step, w.attempt, w.last, w.begun)
-	var manifests []stage.ObjectInfo
-	for info, err := range w.bucket.List(t.Context(), "", "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := read(t.Context(), w.bucket, info.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasPrefix(info.Key, manifestFolder) {
-			manifests = append(manifests, info)
-		}
-		fmt.Fprintf(h, "%s %x\n", info.Key, sha256.Sum256(volatile.ReplaceAll(text, nil)))
-	}
-	slices.SortStableFunc(manifests, func(a, b stage.ObjectInfo) int { return a.Modified.Compare(b.Modified) })
-	for _, m := range manifests {
-		fmt.Fprintln(h, m.Key)
-	}
+	h.Write(bucket[:])
 	for _, name := range slices.Sorted(maps.Keys(w.folder)) {
 		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(volatile.ReplaceAll(w.folder[name], nil)))
 	}
@@ -89,11 +90,41 @@ func (w *world) digest(t *testing.T) [sha256.Size]byte {
 		for _, id := range slices.Sorted(maps.Keys(counts)) {
 			fmt.Fprintln(h, id, counts[id])
 		}
+		fmt.Fprintln(h)
 	}
 	for _, key := range slices.Sorted(maps.Keys(w.orphans)) {
 		fmt.Fprintln(h, key)
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	return digest(h.Sum(nil))
+}
+
+// sum is the digest of a bucket. Of times it keeps the order in which manifests
+// were written.
+func sum(t *testing.T, b stage.Bucket) digest {
+	t.Helper()
+	h := sha256.New()
+	var manifests []stage.ObjectInfo
+	for info, err := range b.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := read(t.Context(), b, info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(info.Key, manifestFolder) {
+			manifests = append(manifests, info)
+		}
+		if strings.HasSuffix(info.Key, ".json") {
+			text = volatile.ReplaceAll(text, nil)
+		}
+		fmt.Fprintf(h, "%s %x\n", info.Key, sha256.Sum256(text))
+	}
+	slices.SortStableFunc(manifests, func(a, b stage.ObjectInfo) int { return a.Modified.Compare(b.Modified) })
+	for _, m := range manifests {
+		fmt.Fprintln(h, m.Key)
+	}
+	return digest(h.Sum(nil))
 }
 
 func read(ctx context.Context, b stage.Bucket, key string) ([]byte, error) {
