@@ -17,7 +17,7 @@ import (
 var (
 	update = flag.Bool("update", false, "write the golden files")
 	kills  = flag.Int("kills", 2, "most kills in an execution")
-	random = flag.Int("random", 50, "executions that are run in full, with kills at random")
+	random = flag.Int("random", 20, "executions that are run in full, with kills at random")
 )
 
 // restarts are the ways in which a killed job comes back.
@@ -53,34 +53,30 @@ func (e *explorer) report(t *testing.T) {
 // A process that is killed leaves the world that the one that lived on saw at that
 // point: nothing it still tries has an effect.
 func TestKillIsFinal(t *testing.T) {
-	for name, resume := range restarts {
-		t.Run(name, func(t *testing.T) {
-			e := newExplorer(t, func(s *scenario) { s.resume = resume })
-			for w := e.begin(); w.phase < len(e.phases); {
-				alive, err := e.live(w)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i, point := range alive.points {
-					state := w.state()
-					dead, err := e.run(&state, i)
-					if err != nil {
-						t.Fatal(err)
-					}
-					left, err := files(e.dir)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if !dead.dead || len(dead.points) != i+1 || dead.points[i] != point {
-						t.Fatalf("point %d is %q and was %q", i, dead.points[len(dead.points)-1], point)
-					}
-					if e.digest(dead.world) != e.digest(alive.worlds[i]) || !maps.EqualFunc(left, dead.world.folder, bytes.Equal) {
-						t.Errorf("killed at point %d, %s, the process left something else", i, point)
-					}
-				}
-				w = e.finished(w, alive)
+	e := newExplorer(t, func(*scenario) {})
+	for w := e.begin(); w.phase < len(e.phases); {
+		alive, err := e.live(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, point := range alive.points {
+			state := w.state()
+			dead, err := e.run(&state, i)
+			if err != nil {
+				t.Fatal(err)
 			}
-		})
+			left, err := files(e.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !dead.dead || len(dead.points) != i+1 || dead.points[i] != point {
+				t.Fatalf("point %d is %q and was %q", i, dead.points[len(dead.points)-1], point)
+			}
+			if e.digest(dead.world) != e.digest(alive.worlds[i]) || !maps.EqualFunc(left, dead.world.folder, bytes.Equal) {
+				t.Errorf("killed at point %d, %s, the process left something else", i, point)
+			}
+		}
+		w = e.finished(w, alive)
 	}
 }
 

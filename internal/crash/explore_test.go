@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segment-bridge/segment-bridge/internal/jobtest"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/stage/mem"
@@ -51,7 +52,8 @@ func newExplorer(t *testing.T, change func(*scenario)) *explorer {
 	change(s)
 	return &explorer{
 		scenario: s, t: t, dir: t.TempDir(),
-		known: map[future]int{}, ran: map[digest]*process{}, sums: map[stage.Bucket]digest{}, contents: map[digest]*content{}, looked: map[digest]bool{}, faults: map[string]string{},
+		known: map[future]int{}, ran: map[digest]*process{}, sums: map[stage.Bucket]digest{},
+		contents: map[digest]*content{}, looked: map[digest]bool{}, faults: map[string]string{},
 	}
 }
 
@@ -276,7 +278,8 @@ func (e *explorer) look(w *world, digest digest) error {
 
 // complete checks that there is everything, once.
 func (e *explorer) complete(w *world, now *content) {
-	since := e.phases[0].at.Add(-time.Hour)
+	// The first hour reaches back all the way, but for the minutes that restarts cost.
+	since := e.phases[0].at.Add(-jobtest.Lookback + 10*time.Minute)
 	var until time.Time
 	for _, b := range now.batches {
 		if w := b.manifest.Window; w.Since.Before(since) {

@@ -189,7 +189,7 @@ func (p *process) RoundTrip(req *http.Request) (response *http.Response, err err
 	err = p.effect("send", req.Method+" "+req.URL.Path, func() error {
 		p.requests++
 		before := len(p.receiver.Events())
-		response, err = p.receiver.RoundTrip(req.WithContext(context.WithoutCancel(req.Context())))
+		response, err = p.receiver.RoundTrip(req.WithContext(context.WithoutCancel(req.Context()))) //nolint:bodyclose // the job closes it
 		if taken := p.receiver.Events()[before:]; len(taken) > 0 {
 			p.change(func(w *world) { w.send(taken) })
 		}

@@ -20,7 +20,7 @@ func TestFileOperations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Close(fd)
+	defer func() { _ = syscall.Close(fd) }()
 	if _, err := syscall.InotifyAddWatch(fd, dir, syscall.IN_CREATE|syscall.IN_MODIFY|syscall.IN_MOVE|syscall.IN_DELETE); err != nil {
 		t.Fatal(err)
 	}
