@@ -32,12 +32,16 @@ demo: ## Run the whole job on a sample cluster, without any cluster, bucket or a
 	@go run ./cmd/segment-bridge demo
 
 .PHONY: test
-test: install servers test-unit test-integration ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
+test: install servers test-unit test-proof test-integration ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go and a C compiler (for the race detector)
 	@command -v $$(go env CC) >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -vE '/internal/(crash|simulation)$$')
+
+.PHONY: test-proof
+test-proof: ## Kill the job at every pair of its side effects, and simulate 10,000 seeds (long versions: make crash, make simulate)
+	go test ./internal/crash ./internal/simulation
 
 .PHONY: test-integration
 test-integration: ## Run the tests against the real servers

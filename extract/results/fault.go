@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -78,8 +79,12 @@ func ofError(err error) *fault {
 	}
 }
 
-// ofRPC returns the fault of a gRPC call.
-func ofRPC(err error) *fault {
+// deadlineSlack is how much earlier than ours the server's clock may run out.
+const deadlineSlack = 50 * time.Millisecond
+
+// ofRPC returns the fault of a gRPC call. The server knows the deadline of the call,
+// may give up a moment before we do, and then answers with whatever it has come to.
+func ofRPC(ctx context.Context, err error) *fault {
 	f := &fault{}
 	switch status.Code(err) {
 	case codes.Unauthenticated, codes.PermissionDenied:
@@ -92,6 +97,9 @@ func ofRPC(err error) *fault {
 		f.class = slow
 	case codes.Unavailable, codes.Internal, codes.Unknown, codes.Aborted, codes.DataLoss, codes.Canceled:
 		f.class = passing
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < deadlineSlack {
+			f.class = slow
+		}
 	default:
 	}
 	return f

@@ -55,7 +55,7 @@ func (r *rpc) list(ctx context.Context, q query, read *int64, each func(extract.
 		Parent: q.parent, Filter: filter, OrderBy: order, PageSize: int32(q.size), PageToken: q.token,
 	})
 	if err != nil {
-		return "", ofRPC(err)
+		return "", ofRPC(ctx, err)
 	}
 	*read += int64(proto.Size(page))
 	for _, stored := range page.GetRecords() {
@@ -88,7 +88,7 @@ func (r *rpc) count(ctx context.Context, q query, read *int64) (total int64, kno
 	}
 	summary, err := r.client.GetRecordListSummary(ctx, &pb.RecordListSummaryRequest{Parent: q.parent, Filter: filter, Summary: "total"})
 	if err != nil {
-		return 0, false, ofRPC(err)
+		return 0, false, ofRPC(ctx, err)
 	}
 	*read += int64(proto.Size(summary))
 	if len(summary.GetSummary()) != 1 {

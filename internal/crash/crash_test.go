@@ -16,7 +16,7 @@ import (
 
 var (
 	update = flag.Bool("update", false, "write the golden files")
-	kills  = flag.Int("kills", 2, "most kills in an execution")
+	kills  = flag.Int("kills", defaultKills, "most kills in an execution")
 	random = flag.Int("random", 20, "executions that are run in full, with kills at random")
 )
 
