@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build race
+
+package crash
+
+// defaultKills is the most kills in an execution; the race detector slows them down.
+const defaultKills = 1
