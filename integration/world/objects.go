@@ -129,15 +129,16 @@ func (c *Cluster) InstallCRDs(t testing.TB) {
 			}
 		}
 	}
-	c.mapper.Reset()
 }
 
-// served returns nil when the objects of a custom resource definition can be listed.
+// served returns nil when the objects of a custom resource definition can be listed, and discovery knows them, which can
+// take a moment longer.
 func (c *Cluster) served(ctx context.Context, definition *unstructured.Unstructured) error {
 	group, _, err1 := unstructured.NestedString(definition.Object, "spec", "group")
 	plural, _, err2 := unstructured.NestedString(definition.Object, "spec", "names", "plural")
-	versions, _, err3 := unstructured.NestedSlice(definition.Object, "spec", "versions")
-	if err := errors.Join(err1, err2, err3); err != nil {
+	kind, _, err3 := unstructured.NestedString(definition.Object, "spec", "names", "kind")
+	versions, _, err4 := unstructured.NestedSlice(definition.Object, "spec", "versions")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return fmt.Errorf("read the definition %s: %w", definition.GetName(), err)
 	}
 	for _, v := range versions { // of the right shape, since the server has accepted the definition
@@ -149,6 +150,10 @@ func (c *Cluster) served(ctx context.Context, definition *unstructured.Unstructu
 		resource := schema.GroupVersionResource{Group: group, Version: name, Resource: plural}
 		if _, err := c.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
 			return fmt.Errorf("list %s: %w", resource, err)
+		}
+		if _, err := c.mapping(schema.GroupVersionKind{Group: group, Version: name, Kind: kind}); err != nil {
+			c.mapper.Reset()
+			return err
 		}
 	}
 	return nil
