@@ -13,6 +13,7 @@ package extract
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strconv"
 
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
@@ -83,6 +84,12 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Is makes the error [fs.ErrNotExist] when what was asked for is absent, and [fs.ErrPermission] when it is forbidden.
+func (e *Error) Is(target error) bool {
+	return target == fs.ErrNotExist && e.Outcome == record.OutcomeAbsent ||
+		target == fs.ErrPermission && e.Outcome == record.OutcomeForbidden
+}
 
 // ErrAllFailed says that not one source could be read.
 var ErrAllFailed = errors.New("no source could be read")

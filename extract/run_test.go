@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -212,4 +213,18 @@ func TestRunEndsWithItsContext(t *testing.T) {
 			t.Errorf("got %v after %d sources", err, len(reports))
 		}
 	})
+}
+
+func TestErrorIs(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want error
+	}{{absent, fs.ErrNotExist}, {forbidden, fs.ErrPermission}, {&Error{Outcome: record.OutcomeTimeout}, nil}} {
+		wrapped := fmt.Errorf("wrapped: %w", test.err)
+		for _, target := range []error{fs.ErrNotExist, fs.ErrPermission, fs.ErrExist} {
+			if got := errors.Is(wrapped, target); got != (target == test.want) {
+				t.Errorf("%v is %v: %t", test.err, target, got)
+			}
+		}
+	}
 }

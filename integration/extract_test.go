@@ -21,12 +21,12 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/segment-bridge/segment-bridge/extract"
-	"github.com/segment-bridge/segment-bridge/extract/identity"
 	"github.com/segment-bridge/segment-bridge/extract/kube"
 	"github.com/segment-bridge/segment-bridge/extract/results"
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/identity"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
@@ -399,7 +399,7 @@ func TestExtractCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := id.Pseudonymizer(nil)
+	names, err := telemetry.NewPseudonymizer(id.ClusterID.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,11 +18,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/segment-bridge/segment-bridge/extract"
-	"github.com/segment-bridge/segment-bridge/extract/identity"
 	"github.com/segment-bridge/segment-bridge/extract/kube"
 	"github.com/segment-bridge/segment-bridge/extract/results"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/identity"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 

@@ -13,11 +13,11 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/extract"
 	"github.com/segment-bridge/segment-bridge/extract/dir"
-	"github.com/segment-bridge/segment-bridge/extract/identity"
 	"github.com/segment-bridge/segment-bridge/extract/kube"
 	"github.com/segment-bridge/segment-bridge/extract/results"
 	"github.com/segment-bridge/segment-bridge/load"
 	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/identity"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
@@ -216,7 +216,10 @@ func (s *sourceFlags) pseudonymizer(id identity.Identity) (*telemetry.Pseudonymi
 			key = []byte{}
 		}
 	}
-	names, err := id.Pseudonymizer(key)
+	names, err := telemetry.NewPseudonymizer(id.ClusterID.Reveal())
+	if key != nil {
+		names, err = telemetry.NewKeyedPseudonymizer(id.ClusterID.Reveal(), key)
+	}
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -7,13 +7,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"testing"
-
-	"github.com/segment-bridge/segment-bridge/extract"
-	"github.com/segment-bridge/segment-bridge/telemetry"
-	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
 const (
@@ -32,13 +29,12 @@ func (c cluster) Get(_ context.Context, path string, object any) error {
 	case string:
 		return json.Unmarshal([]byte(answer), object)
 	case int:
-		e := &extract.Error{Outcome: record.OutcomeError, Op: "get " + path, Status: answer}
 		if answer == 403 {
-			e.Outcome, e.Hint = record.OutcomeForbidden, "general advice"
+			return fmt.Errorf("get %s: %w: general advice", path, fs.ErrPermission)
 		}
-		return e
+		return fmt.Errorf("get %s: HTTP %d", path, answer)
 	default:
-		return &extract.Error{Outcome: record.OutcomeAbsent, Op: "get " + path, Status: 404}
+		return fmt.Errorf("get %s: %w", path, fs.ErrNotExist)
 	}
 }
 
@@ -177,8 +173,8 @@ func TestResolve(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), test.wantErr) {
 					t.Fatalf("error is %v, want one with %q", err, test.wantErr)
 				}
-				if got.clusterID != "" {
-					t.Errorf("ID is %q in spite of the error", got.clusterID)
+				if got.ClusterID.Reveal() != "" {
+					t.Errorf("ID is %q in spite of the error", got.ClusterID.Reveal())
 				}
 				checkSilent(t, err.Error())
 				return
@@ -186,7 +182,7 @@ func TestResolve(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if text := fmt.Sprint(got.clusterID, " ", got.KonfluxVersion, " ", got.KubernetesVersion); text != test.want {
+			if text := fmt.Sprint(got.ClusterID.Reveal(), " ", got.KonfluxVersion, " ", got.KubernetesVersion); text != test.want {
 				t.Errorf("identity is %q, want %q", text, test.want)
 			}
 			if warned := logged.Len() > 0; warned != test.warns {
@@ -207,24 +203,26 @@ func checkSilent(t *testing.T, text string) {
 	}
 }
 
-func TestPseudonymizer(t *testing.T) {
-	id, err := Resolve(t.Context(), nil, Options{ClusterID: "cluster"})
+func TestClusterIDDoesNotShow(t *testing.T) {
+	id, err := Resolve(t.Context(), nil, Options{ClusterID: "canary"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := telemetry.NewPseudonymizer("cluster")
+	text, err := json.Marshal(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := id.Pseudonymizer(nil)
-	if err != nil || plain.Namespace([]byte("n")) != want.Namespace([]byte("n")) || plain.Cluster() != want.Cluster() {
-		t.Errorf("names are not hidden with the ID of the cluster (error %v)", err)
+	var logged bytes.Buffer
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("resolved", "identity", id, "id", id.ClusterID)
+	for _, shown := range []string{
+		fmt.Sprintf("%v %+v %#v %s %q %x", id, id, id, id, id, id), fmt.Sprint(id.ClusterID, &id.ClusterID), string(text), logged.String(),
+		fmt.Sprintf("%v", struct{ id ClusterID }{id.ClusterID}),
+	} {
+		if strings.Contains(shown, "canary") || strings.Contains(shown, fmt.Sprintf("%x", "canary")) {
+			t.Errorf("the ID shows: %s", shown)
+		}
 	}
-	keyed, err := id.Pseudonymizer(bytes.Repeat([]byte("k"), telemetry.MinKeyBytes))
-	if err != nil || keyed.Scheme() != telemetry.SchemeHMAC || keyed.Cluster() != want.Cluster() {
-		t.Errorf("names are not hidden with the key (error %v)", err)
-	}
-	if _, err := id.Pseudonymizer([]byte{}); err == nil {
-		t.Error("an empty key is taken")
+	if id.ClusterID.Reveal() != "canary" || (ClusterID{}).Reveal() != "" {
+		t.Error("the ID is not revealed on demand")
 	}
 }

@@ -12,18 +12,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"net/http"
 
-	"github.com/segment-bridge/segment-bridge/extract"
 	"github.com/segment-bridge/segment-bridge/telemetry"
-	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
-// A Getter reads objects of the Kubernetes API: *kube.Client is one.
+// A Getter reads objects of the Kubernetes API.
 type Getter interface {
-	// Get decodes the object at path. Its error is an [*extract.Error], with outcome
-	// absent when there is no such object.
+	// Get decodes the JSON of the object at path, such as /api/v1/namespaces/default, into object. Its error is
+	// [fs.ErrNotExist] when there is no such object and [fs.ErrPermission] when it may not be read. Its text becomes
+	// part of errors and logs: it holds nothing that the server said.
 	Get(ctx context.Context, path string, object any) error
 }
 
@@ -36,21 +35,36 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// An Identity says which cluster it is. The ID itself does not come out of it.
+// A ClusterID is the salt of a cluster's pseudonyms. It does not show: however it is printed, logged or marshalled, even
+// as a field of something else, its text comes out of Reveal alone.
+type ClusterID struct{ text *string }
+
+// NewClusterID hides an ID.
+func NewClusterID(text string) ClusterID { return ClusterID{&text} }
+
+// Reveal returns the ID, for what makes pseudonyms of it or hands it to a program that does. It is "" for the zero ID.
+func (c ClusterID) Reveal() string {
+	if c.text == nil {
+		return ""
+	}
+	return *c.text
+}
+
+const hidden = "[cluster ID]"
+
+// Format implements [fmt.Formatter] for every verb.
+func (ClusterID) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(hidden)) }
+
+// MarshalText implements [encoding.TextMarshaler], which JSON and slog use as well.
+func (ClusterID) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// An Identity says which cluster it is.
 type Identity struct {
-	clusterID string
+	// ClusterID is never empty.
+	ClusterID ClusterID
 	// KonfluxVersion and KubernetesVersion are zero when they are not known, or do not
 	// look like versions.
 	KonfluxVersion, KubernetesVersion telemetry.Version
-}
-
-// Pseudonymizer returns what hides the names of this cluster: keyed with key, or
-// not keyed when key is nil.
-func (i Identity) Pseudonymizer(key []byte) (*telemetry.Pseudonymizer, error) {
-	if key == nil {
-		return telemetry.NewPseudonymizer(i.clusterID)
-	}
-	return telemetry.NewKeyedPseudonymizer(i.clusterID, key)
 }
 
 // Resolve finds out the identity of the cluster behind api. Its ID is the one given in
@@ -102,7 +116,7 @@ func Resolve(ctx context.Context, api Getter, options Options) (Identity, error)
 
 // identity drops versions that do not look like versions.
 func identity(id, konflux, kubernetes string) Identity {
-	i := Identity{clusterID: id}
+	i := Identity{ClusterID: NewClusterID(id)}
 	i.KonfluxVersion, _ = telemetry.ParseVersion(konflux)
 	i.KubernetesVersion, _ = telemetry.ParseVersion(kubernetes)
 	return i
@@ -129,7 +143,7 @@ func readInfo(ctx context.Context, api Getter) (info, error) {
 		Data map[string]string `json:"data"`
 	}
 	var i info
-	if err := api.Get(ctx, path, &published); isAbsent(err) {
+	if err := api.Get(ctx, path, &published); errors.Is(err, fs.ErrNotExist) {
 		return i, nil
 	} else if err != nil {
 		return i, hint(err, "allow to get configmap konflux-public-info in namespace konflux-info")
@@ -139,10 +153,7 @@ func readInfo(ctx context.Context, api Getter) (info, error) {
 		return i, nil
 	}
 	if err := json.Unmarshal([]byte(text), &i); err != nil {
-		return info{}, &extract.Error{
-			Outcome: record.OutcomeError, Op: "read info.json of configmap konflux-public-info in namespace konflux-info",
-			Hint: "it is not a JSON object with texts", Err: err,
-		}
+		return info{}, errors.New("read info.json of configmap konflux-public-info in namespace konflux-info: it is not a JSON object with texts")
 	}
 	return i, nil
 }
@@ -151,7 +162,7 @@ func readInfo(ctx context.Context, api Getter) (info, error) {
 // lives as long as the cluster.
 func clusterID(ctx context.Context, api Getter) (string, error) {
 	openShift := true
-	if err := api.Get(ctx, "/apis/config.openshift.io", &struct{}{}); isAbsent(err) {
+	if err := api.Get(ctx, "/apis/config.openshift.io", &struct{}{}); errors.Is(err, fs.ErrNotExist) {
 		openShift = false
 	} else if err != nil {
 		return "", hint(err, "allow to get /apis/config.openshift.io, as every authenticated user may by default")
@@ -180,22 +191,15 @@ func clusterID(ctx context.Context, api Getter) (string, error) {
 
 func known(id, op string) (string, error) {
 	if id == "" {
-		return "", &extract.Error{Outcome: record.OutcomeError, Op: op, Hint: "it is empty"}
+		return "", errors.New(op + ": it is empty")
 	}
 	return id, nil
 }
 
-func isAbsent(err error) bool {
-	e, ok := errors.AsType[*extract.Error](err)
-	return ok && e.Status == http.StatusNotFound
-}
-
-// hint replaces the hint of an error that says "forbidden".
+// hint adds to an error that says "forbidden" what to do.
 func hint(err error, text string) error {
-	if e, ok := errors.AsType[*extract.Error](err); ok && e.Outcome == record.OutcomeForbidden {
-		replaced := *e
-		replaced.Hint = text
-		return &replaced
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s: %w", text, err)
 	}
 	return err
 }
