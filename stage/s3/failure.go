@@ -84,14 +84,14 @@ func (b *Bucket) failed(ctx context.Context, op, key string, err error) error {
 	if errors.Is(err, errRange) {
 		return &failure{what + errRange.Error(), err}
 	}
-	if status := statusOf(err); status != 0 {
+	if status := statusOf(err); status != 0 && status != statusSilent {
 		text := "HTTP " + strconv.Itoa(status)
 		if hint := b.hint(codeOf(err), status); hint != "" {
 			text += ": " + hint
 		}
 		return &failure{what + text, err}
 	}
-	return &failure{what + "no answer from " + b.endpoint + ": " + transport(err), err}
+	return &failure{what + "no answer from " + b.endpoint + ": " + why(err), err}
 }
 
 // hint says what to do about an answer.
@@ -115,8 +115,8 @@ func (b *Bucket) hint(code string, status int) string {
 	return ""
 }
 
-// transport says why there was no answer.
-func transport(err error) string {
+// why says why there was no answer.
+func why(err error) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return "the host is not known: check endpoint= in the URL"
 	}
@@ -126,8 +126,8 @@ func transport(err error) string {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return "timeout"
+	if isTimeout(err) || statusOf(err) == statusSilent {
+		return "it was silent for " + silence.String() + ", or no connection came about: check that it is up and that the network policies allow it"
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the connection was closed"

@@ -75,7 +75,9 @@ const (
 )
 
 // New returns the bucket. It sends nothing yet.
-func New(c Config) (*Bucket, error) {
+func New(c Config) (*Bucket, error) { return newBucket(c, silence) }
+
+func newBucket(c Config, silence time.Duration) (*Bucket, error) {
 	if c.Endpoint == "" {
 		c.Endpoint = DefaultEndpoint
 	}
@@ -86,6 +88,10 @@ func New(c Config) (*Bucket, error) {
 	if s3utils.CheckValidBucketNameStrict(c.Bucket) != nil {
 		return nil, errors.New("S3 bucket has a name that no bucket can have: 3 to 63 lower-case letters, digits, dots and dashes")
 	}
+	transport, err := newTransport(endpoint.Scheme == "https", silence)
+	if err != nil {
+		return nil, errors.New("S3 certificates: the file that SSL_CERT_FILE names cannot be read")
+	}
 	lookup := minio.BucketLookupAuto // by host name for AWS, by path for others
 	if c.PathStyle {
 		lookup = minio.BucketLookupPath
@@ -95,7 +101,7 @@ func New(c Config) (*Bucket, error) {
 			&credentials.EnvAWS{}, &credentials.EnvMinio{}, &credentials.FileAWSCredentials{},
 			&credentials.IAM{Client: &http.Client{Timeout: credentialTimeout}},
 		}),
-		Secure: endpoint.Scheme == "https", BucketLookup: lookup, MaxRetries: maxTries,
+		Secure: endpoint.Scheme == "https", Transport: transport, BucketLookup: lookup, MaxRetries: maxTries,
 		Region: cmp.Or(c.Region, "us-east-1"),
 	})
 	if err != nil {
