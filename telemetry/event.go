@@ -3,7 +3,9 @@
 package telemetry
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -84,7 +86,7 @@ func (e *Event) AppendTrack(b []byte, library Library) []byte {
 }
 
 // typeCodes gives each type its number in the binary form. Only ever appended to.
-var typeCodes = []Type{"", TypePseudonym, TypeEnum, TypeInteger, TypeBoolean, TypeTime, TypeVersion}
+var typeCodes = []Type{"", TypePseudonym, TypeEnum, TypeInteger, TypeBoolean, TypeTime, TypeVersion, TypeSet, TypeCounts}
 
 // AppendBinary appends a compact form of the event, meant for temporary files of
 // the same program. It implements [encoding.BinaryAppender].
@@ -124,6 +126,9 @@ func (e *Event) UnmarshalBinary(b []byte) error {
 			return errMalformedEvent
 		}
 		p.Value = Value{typ: typeCodes[code], number: r.varint(), text: r.string()}
+		if (p.Value.typ == TypeSet || p.Value.typ == TypeCounts) && !compactJSON(p.Value.text) {
+			return errMalformedEvent
+		}
 		properties = append(properties, p)
 	}
 	e.Properties = properties
@@ -134,6 +139,12 @@ func (e *Event) UnmarshalBinary(b []byte) error {
 }
 
 var errMalformedEvent = errors.New("decode event: malformed bytes")
+
+// compactJSON reports whether text is JSON without white space between its parts.
+func compactJSON(text string) bool {
+	var b bytes.Buffer
+	return json.Compact(&b, []byte(text)) == nil && b.String() == text
+}
 
 func pseudonymOf(n int64) Pseudonym {
 	return Pseudonym{hash: [pseudonymBytes]byte(Value{number: n}.pseudonym()), set: true}

@@ -193,7 +193,7 @@ func TestNewPlanListsAllThatIsWrong(t *testing.T) {
 	}
 	for _, complaint := range []string{
 		`event "A" lacks`, `event "A" is listed twice`, `property "p" of event "A" lacks`, `property "p" of event "A" is listed twice`,
-		`property "p" has type integer and type boolean`, `an enum has words`, `the unknown type "text"`,
+		`property "p" has type integer and type boolean`, `an enum, a set and counts have words`, `the unknown type "text"`,
 	} {
 		if !strings.Contains(err.Error(), complaint) {
 			t.Errorf("no complaint %q in:\n%v", complaint, err)

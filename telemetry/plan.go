@@ -33,17 +33,22 @@ type PropertySpec struct {
 	Type Type `json:"type"`
 	// Unit is the unit of an integer, such as "seconds".
 	Unit string `json:"unit,omitempty"`
-	// Words is the closed list of an enum.
+	// Words is the closed list of an enum, a set or counts.
 	Words []string `json:"words,omitempty"`
+	// Buckets are the only numbers that an integer, or each of counts, may be: the
+	// lower ends of ranges, ascending. Empty means any number. See [Scale].
+	Buckets []int64 `json:"buckets,omitempty"`
 	// Minimum is the least value of an integer; integers are never negative
 	// unless it says so.
 	Minimum int64 `json:"minimum,omitempty"`
 	// Nullable allows null; Optional allows the property to be left out.
 	Nullable bool `json:"nullable,omitempty"`
 	Optional bool `json:"optional,omitempty"`
-	// Reason says why the property is collected, Source where it is read.
-	Reason string `json:"reason"`
-	Source string `json:"source"`
+	// Reason says why the property is collected, Source where it is read. Question
+	// is the one that it answers, when that is not plainly the event's.
+	Reason   string `json:"reason"`
+	Question string `json:"question,omitempty"`
+	Source   string `json:"source"`
 	// Sensitivity says how the property must be treated.
 	Sensitivity Sensitivity `json:"sensitivity"`
 	// Since is the first release that may send it.
@@ -113,8 +118,11 @@ func NewPlan(name string, events ...EventSpec) (*Plan, error) {
 			if !slices.Contains(typeCodes[1:], p.Type) {
 				complain("property %q of event %q has the unknown type %q", p.Name, e.Name, p.Type)
 			}
-			if (p.Type == TypeEnum) != (len(p.Words) > 0) {
-				complain("property %q of event %q: an enum has words, and nothing else has", p.Name, e.Name)
+			if p.hasWords() != (len(p.Words) > 0) {
+				complain("property %q of event %q: an enum, a set and counts have words, and nothing else has", p.Name, e.Name)
+			}
+			if len(p.Buckets) > 0 && (p.Type != TypeInteger && p.Type != TypeCounts || !ascending(p.Buckets) || p.Buckets[0] != p.Minimum) {
+				complain("property %q of event %q: buckets are of an integer or of counts, and ascend from the minimum", p.Name, e.Name)
 			}
 		}
 	}
@@ -221,6 +229,10 @@ func (s *PropertySpec) check(v Value) string {
 		return "the value is not in the closed list"
 	case s.Type == TypeInteger && v.number < s.Minimum:
 		return "the value is below the minimum"
+	case s.Type == TypeInteger && s.bucket(v.number) != v.number:
+		return "the value is not one of the buckets"
+	case (s.Type == TypeSet || s.Type == TypeCounts) && !s.isComposite(v):
+		return "the value is not made of the closed list and the buckets, in their order"
 	case s.Type == TypeTime && !validTime(time.Unix(v.number, 0)):
 		return "the time is not within the years 2000 to 2199"
 	}

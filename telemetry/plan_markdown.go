@@ -47,7 +47,7 @@ func (e *EventSpec) markdown(b *bytes.Buffer) {
 	b.WriteString("\n| property | type | why | read from | sensitivity | since |\n|---|---|---|---|---|---|\n")
 	for i := range e.Properties {
 		s := &e.Properties[i]
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.Name, s.describeType(), s.Reason, s.Source, s.Sensitivity, s.Since)
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.Name, s.describeType(), strings.TrimSpace(s.Reason+" "+s.Question), s.Source, s.Sensitivity, s.Since)
 	}
 }
 
@@ -58,6 +58,9 @@ func (s *PropertySpec) describeType() string {
 	}
 	if len(s.Words) > 0 {
 		text += ": " + strings.Join(s.Words, ", ")
+	}
+	if len(s.Buckets) > 0 {
+		text += "; rounded down to one of " + strings.Trim(fmt.Sprint(s.Buckets), "[]")
 	}
 	if s.Nullable {
 		text += "; or null"

@@ -78,7 +78,7 @@ func (e *EventSpec) schema() object {
 }
 
 func (s *PropertySpec) schema() object {
-	schema := object{"description": s.Reason}
+	schema := object{"description": strings.TrimSpace(s.Reason + " " + s.Question)}
 	typ := "string"
 	switch s.Type {
 	case TypePseudonym:
@@ -94,7 +94,15 @@ func (s *PropertySpec) schema() object {
 		schema["enum"] = list
 	case TypeInteger:
 		typ = "integer"
-		schema["minimum"] = s.Minimum
+		s.constrain(schema)
+	case TypeSet:
+		typ = "array"
+		schema["items"], schema["uniqueItems"] = object{"enum": s.Words}, true
+	case TypeCounts:
+		typ = "object"
+		number := object{"type": "integer"}
+		s.constrain(number)
+		schema["propertyNames"], schema["additionalProperties"] = object{"enum": s.Words}, number
 	case TypeBoolean:
 		typ = "boolean"
 	case TypeTime:
@@ -107,4 +115,13 @@ func (s *PropertySpec) schema() object {
 		schema["type"] = []string{typ, "null"}
 	}
 	return schema
+}
+
+// constrain adds what a number of the property may be.
+func (s *PropertySpec) constrain(schema object) {
+	if len(s.Buckets) > 0 {
+		schema["enum"] = s.Buckets
+	} else {
+		schema["minimum"] = s.Minimum
+	}
 }

@@ -25,6 +25,11 @@ const (
 	TypeTime Type = "time"
 	// TypeVersion is a [Version]; in JSON a string.
 	TypeVersion Type = "version"
+	// TypeSet is some words of a closed list; in JSON an array, in the list's order.
+	TypeSet Type = "set"
+	// TypeCounts is a whole number for some words of a closed list; in JSON an
+	// object, in the list's order.
+	TypeCounts Type = "counts"
 )
 
 // A Value is the value of a property. It can hold nothing but the types above,
@@ -97,7 +102,7 @@ func (v Value) Type() Type { return v.typ }
 // 1 or 0 for a boolean.
 func (v Value) Integer() int64 { return v.number }
 
-// String returns the value as text; "" for null.
+// String returns the value as text; "" for null, JSON for a set and for counts.
 func (v Value) String() string {
 	switch v.typ {
 	case TypeInteger:
@@ -108,7 +113,7 @@ func (v Value) String() string {
 		return time.Unix(v.number, 0).UTC().Format(time.RFC3339)
 	case TypePseudonym:
 		return hex.EncodeToString(v.pseudonym())
-	case TypeEnum, TypeVersion:
+	case TypeEnum, TypeVersion, TypeSet, TypeCounts:
 		return v.text
 	default:
 		return ""
@@ -140,6 +145,8 @@ func (v Value) AppendJSON(b []byte) []byte {
 		return append(b, '"')
 	case TypeEnum, TypeVersion:
 		return appendJSONString(b, v.text)
+	case TypeSet, TypeCounts: // the text is JSON
+		return append(b, v.text...)
 	default:
 		return append(b, "null"...)
 	}
