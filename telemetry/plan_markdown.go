@@ -25,7 +25,7 @@ func (p *Plan) Markdown() []byte {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", e.Name, anchor(e.Name), e.Question, strings.Join(names, ", "))
 	}
 	b.WriteString("\n**Types.** pseudonym: 12 hexadecimal digits that stand for a name; enum: one word of the list given; " +
-		"integer: a whole number, not negative; boolean; time: RFC 3339, UTC, seconds; version: such as v1.36.3. " +
+		"set: some words of the list; counts: a whole number for some words of the list; integer: a whole number, not negative; boolean; time: RFC 3339, UTC, seconds; version: such as v1.36.3. " +
 		"There is no type for free text.\n\n" +
 		"**Sensitivity.** pseudonym: stands for a name, and must be treated as personal data by whoever could guess the name; " +
 		"activity: what was done and when; technical: facts about the product or the platform.\n\n" +
