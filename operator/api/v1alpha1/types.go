@@ -289,7 +289,7 @@ type Job struct {
 	// +listType=atomic
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// resources override those of single containers, by their names: window, extract, transform, load, maintain.
+	// resources override those of single containers, by their names: window, extract, transform, load, compact, expire.
 	// +optional
 	Resources map[string]corev1.ResourceRequirements `json:"resources,omitempty"`
 
