@@ -109,7 +109,7 @@ func runOne(
 		return report, fmt.Errorf("read source %s: %w", report.Name, ctx.Err())
 	case err != nil && limited.Err() != nil:
 		report.Outcome = record.OutcomeTimeout
-		report.Error = fmt.Sprintf("not done within %s: allow more time for each source", limit)
+		report.Error = fmt.Sprintf("not done within %s: look at the load of the server, or allow more with --source-timeout", limit)
 	}
 	return report, nil
 }

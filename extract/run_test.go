@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 		"one hangs": {
 			[]source{hangs, fine},
 			false,
-			[]record.SourceReport{{Outcome: record.OutcomeTimeout, Seconds: 60, Error: "not done within 1m0s: allow more time for each source"}, ok},
+			[]record.SourceReport{{Outcome: record.OutcomeTimeout, Seconds: 60, Error: "not done within 1m0s: look at the load of the server, or allow more with --source-timeout"}, ok},
 			"first", "",
 		},
 		"one panics": {
@@ -133,7 +133,7 @@ func TestRun(t *testing.T) {
 			[]source{hangs, panics, fails(absent)},
 			false,
 			[]record.SourceReport{
-				{Outcome: record.OutcomeTimeout, Seconds: 60, Error: "not done within 1m0s: allow more time for each source"},
+				{Outcome: record.OutcomeTimeout, Seconds: 60, Error: "not done within 1m0s: look at the load of the server, or allow more with --source-timeout"},
 				{Outcome: record.OutcomeError, Error: errPanic.Error()},
 				failed(record.OutcomeAbsent, "list konfluxes: absent (HTTP 404)"),
 			},

@@ -41,7 +41,7 @@ func failure(ctx context.Context, op string, err error) error {
 	switch {
 	case isTimeout(err):
 		e.Outcome, e.Err = record.OutcomeTimeout, errSlow
-		e.Hint = "the API server did not answer within " + requestTimeout.String() + ": look at its load"
+		e.Hint = "the API server took no connection, or did not answer within " + requestTimeout.String() + ": check its address, the network policies and its load"
 	case isUntrusted(err):
 		e.Hint = "the API server's certificate is not trusted: check the CA in the kubeconfig"
 	case e.Status == http.StatusUnauthorized:
@@ -58,7 +58,7 @@ func failure(ctx context.Context, op string, err error) error {
 	case e.Status != 0:
 		e.Hint = "the API server refused: its log says why"
 	default:
-		e.Hint = "the connection failed or the answer broke off: check the network, then run again"
+		e.Hint = "the connection to the API server failed, broke off or fell silent: check its address and the network policies, then run again"
 	}
 	return e
 }

@@ -124,7 +124,8 @@ func failure(ctx context.Context, op string, err error) error {
 		e.Hint = "there is no Tekton Results API v1alpha2 with record summaries: check the address, or update Tekton Results"
 	case slow:
 		e.Outcome = record.OutcomeTimeout
-		e.Hint = "no answer within " + callTimeout.String() + ": look at the load of Tekton Results' database"
+		e.Hint = "Tekton Results did not take the connection within " + connectTimeout.String() + " or gave no answer within " + callTimeout.String() +
+			": check --results-address and the network policies, then the load of its database"
 	case untrusted:
 		e.Hint = "the server's certificate is not trusted: give its CA file, and its server name if the address has another"
 	case incomplete:
@@ -134,7 +135,8 @@ func failure(ctx context.Context, op string, err error) error {
 	case large:
 		e.Hint = "the server is overloaded or a page is too large: ask for smaller pages"
 	case passing:
-		e.Hint = "the connection failed or the server did: check the address, its CA, the network policies and the server's log"
+		e.Hint = "the connection to Tekton Results failed, broke off or fell silent, or the server did: " +
+			"check --results-address, its CA, the network policies and the server's log"
 		if f.status == http.StatusGatewayTimeout {
 			e.Outcome = record.OutcomeTimeout
 		}

@@ -9,8 +9,10 @@ import (
 
 	pb "github.com/tektoncd/results/proto/v1alpha2/results_go_proto"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -37,6 +39,9 @@ func newRPC(host string, trust *tls.Config, bearer *bearer, userAgent string, pr
 	conn, err := grpc.NewClient(host,
 		grpc.WithTransportCredentials(channel),
 		grpc.WithUserAgent(userAgent),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
+		// The API server of Tekton Results answers as many pings as there are.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)))
 	if err != nil {
 		return nil, &fault{err: err}

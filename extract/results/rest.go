@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,10 +30,13 @@ func newREST(base string, trust *tls.Config, bearer *bearer, userAgent string, p
 	return &rest{
 		client: &http.Client{
 			Transport: &http.Transport{
-				Proxy:              http.ProxyFromEnvironment,
-				TLSClientConfig:    trust,
-				ForceAttemptHTTP2:  true,
-				DisableCompression: true, // it costs both sides more than a cluster's network does
+				Proxy:               http.ProxyFromEnvironment,
+				DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+				TLSClientConfig:     trust,
+				TLSHandshakeTimeout: connectTimeout,
+				ForceAttemptHTTP2:   true,
+				HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+				DisableCompression:  true, // it costs both sides more than a cluster's network does
 			},
 			// Nobody but the configured server gets the token.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -28,6 +28,12 @@ import (
 const (
 	// callTimeout bounds one call: the server sorts all rows for each page.
 	callTimeout = 5 * time.Minute
+	// connectTimeout bounds each step of connecting.
+	connectTimeout = 10 * time.Second
+	// pingAfter is how long a server may be silent before it is asked whether it is
+	// still there, and pingTimeout how long it may take to say so: a connection whose
+	// other end is gone looks like a server that is slow.
+	pingAfter, pingTimeout = 15 * time.Second, 15 * time.Second
 
 	filter = `data_type in ["tekton.dev/v1.PipelineRun", "tekton.dev/v1beta1.PipelineRun"]`
 	order  = "update_time desc"
