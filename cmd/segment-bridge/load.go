@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -30,6 +31,7 @@ type destinationFlags struct {
 	gzip         bool
 	rate         int
 	inFlight     int
+	patience     time.Duration
 	dryRun       bool
 }
 
@@ -41,6 +43,7 @@ func (d *destinationFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&d.gzip, "segment-gzip", false, "compress requests")
 	f.IntVar(&d.rate, "rate", load.DefaultRate, "events a second to each destination; 0 is no limit")
 	f.IntVar(&d.inFlight, "in-flight", 4, "requests to each destination at the same time")
+	f.DurationVar(&d.patience, "patience", 15*time.Minute, "how long one delivery may take with all its retries; what is left goes out with the next run")
 	f.BoolVar(&d.dryRun, "dry-run", false, "print the exact bodies that would be sent, send nothing and write nothing to the stage")
 }
 
@@ -94,7 +97,7 @@ func (p program) openDestination(value string, key load.Secret, flags *destinati
 	kind, path, _ := strings.Cut(value, ":")
 	switch {
 	case value == "segment":
-		options := segment.Options{Key: key, Endpoint: flags.url, Version: version, Gzip: flags.gzip, Logger: log}
+		options := segment.Options{Key: key, Endpoint: flags.url, Version: version, Gzip: flags.gzip, Patience: flags.patience, Logger: log}
 		if flags.dryRun {
 			options.DryRun = p.stdout
 		}

@@ -21,6 +21,12 @@ import (
 // attempts is how often analytics-go tries a request.
 const attempts = 10
 
+// An attempt has a moment for the answer, and what a line of 80 kbit/s takes for the body.
+const (
+	answerTime     = 10 * time.Second
+	bytesPerSecond = 10_000
+)
+
 // errPatience is the cause of the end of a delivery that took too long.
 var errPatience = errors.New("the server did not take the events in the time given")
 
@@ -111,11 +117,11 @@ func (p *post) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // attempt sends the payloads once. The status comes with the wait that the server asked for.
 func (p *post) attempt(req *http.Request) (status int, wait time.Duration, err error) {
-	// The context of req ends with the time that analytics-go gives an attempt, p.ctx with the delivery.
-	ctx, cancel := context.WithCancel(req.Context())
+	// The context of req ends with the ten seconds that analytics-go gives every attempt, whatever its size, and
+	// is left aside. That of p ends with the delivery.
+	body := len(p.tail) + wrapperBytes
+	ctx, cancel := context.WithTimeout(p.ctx, answerTime+time.Duration(body)*time.Second/bytesPerSecond)
 	defer cancel()
-	defer context.AfterFunc(p.ctx, cancel)()
-
 	out, err := p.newRequest(ctx, req)
 	if err != nil {
 		return 0, 0, err
@@ -191,6 +197,9 @@ func (p *post) Failure(m analytics.Message, _ error) {
 	p.Success(m)
 }
 
+// later says what to do when Segment cannot be reached.
+const later = "the events stay in the stage and go out with the next run; if this lasts, check --segment-url, the proxy and the network policies"
+
 // result returns what became of the request, after the client is closed.
 func (p *post) result() (status int, err error) {
 	switch {
@@ -199,7 +208,9 @@ func (p *post) result() (status int, err error) {
 	case p.status != 0:
 		return 0, fmt.Errorf("deliver to Segment: %w: %s", statusError(p.status), hint(p.status))
 	case p.tried == attempts:
-		return 0, fmt.Errorf("deliver to Segment: %w after %d attempts: the events stay in the stage; load again later", p.last, attempts)
+		return 0, fmt.Errorf("deliver to Segment: %w after %d attempts: %s", p.last, attempts, later)
+	case errors.Is(context.Cause(p.ctx), errPatience) && p.last != nil:
+		return 0, fmt.Errorf("deliver to Segment: %w; the last attempt: %w: %s", context.Cause(p.ctx), p.last, later)
 	case p.last != nil:
 		return 0, fmt.Errorf("deliver to Segment: %w; the last attempt: %w", context.Cause(p.ctx), p.last)
 	default:

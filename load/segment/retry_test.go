@@ -175,7 +175,24 @@ func TestPatienceEndsBeforeAWaitForNothing(t *testing.T) {
 	})
 }
 
-// TestSlowServer lets analytics-go end an attempt after its ten seconds.
+// TestSlowLine gives a large body more time than the ten seconds that analytics-go gives every attempt.
+func TestSlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		receiver := segmenttest.New(segmenttest.Options{})
+		receiver.Inject(segmenttest.Fault{Delay: 40 * time.Second, Accept: true})
+		d, _ := newDestination(t, receiver, nil)
+		start, events := time.Now(), large(14)
+		verdicts, err := d.Deliver(t.Context(), events)
+		if elapsed := time.Since(start); err != nil || count(verdicts, telemetry.Delivered) != len(events) || elapsed != 40*time.Second {
+			t.Errorf("got %v, %v after %v", verdicts, err, elapsed)
+		}
+		if r := receiver.Report(); r.Requests != 1 || r.Accepted != len(events) || r.Duplicates != 0 {
+			t.Errorf("report %+v", r)
+		}
+	})
+}
+
+// TestSlowServer ends an attempt with a small body after ten seconds.
 func TestSlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		receiver := segmenttest.New(segmenttest.Options{})
