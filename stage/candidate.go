@@ -64,6 +64,12 @@ func appendRow(b []byte, e *telemetry.Event) ([]byte, error) {
 	return rest.AppendBinary(b)
 }
 
+// rowTime returns the time of the event in a row.
+func rowTime(row []byte) time.Time {
+	seconds := row[bytes.IndexByte(row, 0)+1:]
+	return time.Unix(int64(binary.BigEndian.Uint64(seconds)), 0).UTC()
+}
+
 var errRow = errors.New("a temporary file is damaged")
 
 // parseRow reads a row into e, reusing its properties.

@@ -15,6 +15,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/stage/extsort"
@@ -122,7 +123,7 @@ func (l *Ledger) manifest(report record.Report, past *history, data *dataFile, v
 		Events: data.events, MinTime: data.minTime, MaxTime: data.maxTime,
 		Coverage:   past.coverage,
 		Carried:    Carried{Once: slices.Sorted(maps.Keys(past.once)), Heartbeat: later(past.heartbeat, data.heartbeat)},
-		Violations: violations, Extract: report,
+		Violations: violations, Extract: report, Damaged: past.open(report),
 	}
 }
 
@@ -166,10 +167,30 @@ func (l *Ledger) commit(ctx context.Context, data *dataFile, m *Manifest) (*Mani
 // putNew writes a content-addressed object, unless it is there, and reads it back
 // through the bucket before anything refers to it.
 func (l *Ledger) putNew(ctx context.Context, f File, body *tempFile) error {
-	_, err := l.bucket.Put(ctx, f.Key, io.NewSectionReader(body.file, 0, f.Size), Condition{IfAbsent: true})
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("write data: %w", err)
+	put := func(condition Condition) error {
+		_, err := l.bucket.Put(ctx, f.Key, io.NewSectionReader(body.file, 0, f.Size), condition)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("write data: %w", err)
+		}
+		return nil
 	}
+	if err := put(Condition{IfAbsent: true}); err != nil {
+		return err
+	}
+	err := l.verify(ctx, f)
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	// Whatever is there does not fit its name, and what does is at hand.
+	l.options.Logger.WarnContext(ctx, "damaged object is written anew", "key", f.Key, "error", err)
+	if err := put(Condition{}); err != nil {
+		return err
+	}
+	return l.verify(ctx, f)
+}
+
+// verify reads a file and fails with ErrCorrupt unless it is the one that is meant.
+func (l *Ledger) verify(ctx context.Context, f File) error {
 	object, err := l.open(ctx, f)
 	if err != nil {
 		return err
@@ -182,17 +203,17 @@ func (l *Ledger) putNew(ctx context.Context, f File, body *tempFile) error {
 const copyBytes = 1 << 20
 
 // copyVerified copies a file that a manifest names to w and fails with ErrCorrupt
-// unless it is the one that the manifest means.
+// unless it is the one that the manifest means. Of SHA256 the beginning is enough.
 func copyVerified(w io.Writer, object Object, f File) error {
 	sum := sha256.New()
-	size := min(f.Size, copyBytes)
+	size := max(1, min(f.Size, copyBytes))
 	// The struct hides WriterTo and ReaderFrom, which would choose their own sizes.
 	from := struct{ io.Reader }{io.NewSectionReader(object, 0, f.Size)}
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(w, sum)}, from, make([]byte, size))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Key, err)
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); n != f.Size || got != f.SHA256 {
+	if got := hex.EncodeToString(sum.Sum(nil)); n != f.Size || !strings.HasPrefix(got, f.SHA256) {
 		return corrupt("verify data", f.Key, fmt.Errorf("its SHA-256 is %s and its manifest says %s", got, f.SHA256))
 	}
 	return nil

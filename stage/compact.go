@@ -78,7 +78,7 @@ func (c *compaction) run(ctx context.Context) (err error) {
 			return errors.Join(append(corrupt, err)...)
 		}
 		err = c.day(ctx, day, heads[day[0].Cluster].End())
-		if errors.Is(err, ErrCorrupt) {
+		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewer) {
 			c.done.Corrupt++
 			corrupt = append(corrupt, err)
 		} else if err != nil {

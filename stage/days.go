@@ -77,7 +77,7 @@ func (l *Ledger) markReplaced(ctx context.Context, day []entry) error {
 			continue
 		}
 		m, err := l.Manifest(ctx, e.Batch)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrCorrupt) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewer) {
 			continue // it replaces nothing: what is left of its parts counts
 		} else if err != nil {
 			return err

@@ -39,8 +39,8 @@ func (l *Ledger) Tracks(ctx context.Context, m *Manifest) iter.Seq2[telemetry.Tr
 				return
 			}
 		}
-		if rows != f.Rows {
-			yield(telemetry.Track{}, corrupt("read events", f.Key, fmt.Errorf("it has %d rows and its manifest says %d", rows, f.Rows)))
+		if err := f.checkRows(rows); err != nil {
+			yield(telemetry.Track{}, err)
 		}
 	}
 }
@@ -127,6 +127,13 @@ func (l *Ledger) fetch(ctx context.Context, f File) (readAtCloser, error) {
 		return nil, errors.Join(err, temp.close())
 	}
 	return removing{temp.file, temp}, nil
+}
+
+func (f File) checkRows(rows int64) error {
+	if rows != f.Rows {
+		return corrupt("read events", f.Key, fmt.Errorf("it has %d rows and its manifest says %d", rows, f.Rows))
+	}
+	return nil
 }
 
 func unreadable(f File, err error) error {

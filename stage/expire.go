@@ -142,12 +142,12 @@ func (e *expiry) expired(ctx context.Context, h *holding) (bool, error) {
 // knows reports whether the head tells the next run all that the batch does. One
 // that was written after it, for an old window, may have more to tell.
 func (e *expiry) knows(ctx context.Context, head, b Batch) (bool, error) {
-	known, err := e.Manifest(ctx, head)
-	if err != nil {
-		return false, err
-	}
-	m, err := e.Manifest(ctx, b)
-	if err != nil {
+	known, err1 := e.Manifest(ctx, head)
+	m, err2 := e.Manifest(ctx, b)
+	err := errors.Join(err1, err2)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewer) {
+		return false, nil // it stays until it can be told
+	} else if err != nil {
 		return false, err
 	}
 	both := maps.Clone(known.Coverage)

@@ -9,24 +9,28 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/segment-bridge/segment-bridge/stage/extsort"
 	"github.com/segment-bridge/segment-bridge/stage/parquetfile"
+	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
 // A history is what earlier batches of the cluster say that matters to a run.
 type history struct {
 	ledger    *Ledger
+	window    record.Window
 	coverage  Coverage
 	once      map[string]bool
 	heartbeat time.Time
-	overlap   []pastBatch
+	past      []pastBatch
+	// damaged was found by this run, carried by those before.
+	damaged, carried []Damage
 }
 
 // A pastBatch may hold events of the run's window.
 type pastBatch struct {
-	file    File
-	minTime time.Time
+	Batch
+	manifest *Manifest // nil when it cannot be read
 }
 
 // longestRun is how long a run may take from choosing its window to committing.
@@ -35,28 +39,32 @@ const longestRun = 4 * time.Hour
 // history reads the manifests that a run with this window has to know:
 //
 //   - those whose window ends after its own begins: they may hold the same events;
-//   - the head, to which each manifest has handed on what the one before carried;
+//   - the head, to which each manifest has handed on what the one before carried,
+//     and what comes after it, which nobody can read;
 //   - those whose window ends little before that of the head: they may have been
 //     committed while the head was being made, which then does not know of them;
 //   - those that were written after the head although their window ends before it:
 //     batches of a run with an explicit window, of which the head cannot know.
-func (l *Ledger) history(ctx context.Context, report record.Report) (*history, error) {
-	h := &history{ledger: l, coverage: Coverage{}, once: map[string]bool{}}
-	var all []entry
-	for e, err := range l.batches(ctx, report.Cluster, "") {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, e)
+func (l *Ledger) history(ctx context.Context, cluster telemetry.Pseudonym, window record.Window) (*history, error) {
+	h := &history{ledger: l, window: window, coverage: Coverage{}, once: map[string]bool{}}
+	all, at, head, err := l.head(ctx, cluster)
+	if err != nil {
+		return nil, err
 	}
-	for _, e := range all {
-		head := all[len(all)-1]
-		overlaps := e.End().After(report.Window.Since)
-		if !overlaps && !e.End().After(head.End().Add(-longestRun)) && e.written.Before(head.written) {
+	for i, e := range all {
+		overlaps := e.End().After(window.Since)
+		late := i >= at || !e.written.Before(all[at].written)
+		if !overlaps && !late && !e.End().After(all[at].End().Add(-longestRun)) {
 			continue
 		}
-		m, err := l.Manifest(ctx, e.Batch)
-		if err != nil {
+		m, err := head, error(nil)
+		if i != at {
+			m, err = l.Manifest(ctx, e.Batch)
+		}
+		if errors.Is(err, ErrCorrupt) {
+			h.past = append(h.past, pastBatch{e.Batch, nil})
+			continue
+		} else if err != nil {
 			return nil, err
 		}
 		h.coverage.add(m.Coverage)
@@ -65,57 +73,112 @@ func (l *Ledger) history(ctx context.Context, report record.Report) (*history, e
 			h.once[id] = true
 		}
 		if overlaps {
-			h.overlap = append(h.overlap, pastBatch{m.Files[0], m.MinTime})
+			h.past = append(h.past, pastBatch{e.Batch, m})
+		}
+		if late {
+			h.carried = append(h.carried, m.Damaged...)
 		}
 	}
 	return h, nil
 }
 
-// addIDs adds the message IDs of committed events to byID, as far as they may be
-// those of events up to the time latest.
-func (h *history) addIDs(ctx context.Context, byID *extsort.Sorter, latest time.Time) error {
-	var buf []byte
+// addIDs passes the message IDs of committed events to add, as far as they may be
+// those of events up to the time latest. Batches that do not tell are damaged.
+func (h *history) addIDs(ctx context.Context, latest time.Time, add func(id []byte) error) error {
 	for id := range h.once {
-		buf = appendCommitted(buf[:0], id)
-		if err := byID.Add(buf); err != nil {
+		if err := add([]byte(id)); err != nil {
 			return err
 		}
 	}
-	for _, batch := range h.overlap {
-		if batch.minTime.After(latest) {
+	for _, b := range h.past {
+		if b.manifest != nil && b.manifest.MinTime.After(latest) {
 			continue
 		}
-		if err := h.ledger.addFileIDs(ctx, byID, batch.file); err != nil {
+		if err := h.addBatch(ctx, b, add); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addFileIDs adds the message IDs of a file. It reads only that column: pages have
-// checksums of their own, and that no ID is missing follows from their number.
-func (l *Ledger) addFileIDs(ctx context.Context, byID *extsort.Sorter, f File) error {
-	object, err := l.open(ctx, f)
+func (h *history) addBatch(ctx context.Context, b pastBatch, add func(id []byte) error) error {
+	var err error
+	if b.manifest == nil {
+		err = h.addNameless(ctx, b.Batch, add)
+	} else {
+		err = h.ledger.addFileIDs(ctx, b.manifest.Files[0], add)
+	}
+	if errors.Is(err, ErrCorrupt) || b.manifest == nil && err == nil {
+		return h.damage(ctx, b, err)
+	}
+	return err
+}
+
+// addFileIDs passes the message IDs of a file to add. Of a large one it reads only
+// that column: pages have checksums of their own, and that no ID is missing follows
+// from their number. A small one is compared as a whole.
+func (l *Ledger) addFileIDs(ctx context.Context, f File, add func(id []byte) error) error {
+	data, err := l.openOrFetch(ctx, f)
 	if err != nil {
 		return err
 	}
-	defer object.Close()
-	var buf []byte
+	defer data.Close()
 	var rows int64
-	for id, err := range parquetfile.MessageIDs(object, object.Size()) {
-		if errors.Is(err, parquetfile.ErrMalformed) {
-			return corrupt("read message IDs", f.Key, err)
-		} else if err != nil {
-			return fmt.Errorf("read message IDs of %s: %w", f.Key, err)
+	for id, err := range parquetfile.MessageIDs(data, f.Size) {
+		if err != nil {
+			return unreadable(f, err)
 		}
-		buf = appendCommitted(buf[:0], id)
-		if err := byID.Add(buf); err != nil {
+		if err := add(id); err != nil {
 			return err
 		}
 		rows++
 	}
-	if rows != f.Rows {
-		return corrupt("read message IDs", f.Key, fmt.Errorf("it has %d rows and its manifest says %d", rows, f.Rows))
+	return f.checkRows(rows)
+}
+
+func (l *Ledger) openOrFetch(ctx context.Context, f File) (readAtCloser, error) {
+	if f.Size <= inMemory {
+		return l.fetch(ctx, f)
+	}
+	return l.open(ctx, f)
+}
+
+// addNameless does what addBatch does for a batch whose manifest cannot be read. The
+// name of its data has the beginning of the hash, so that it can be told whether
+// the data is right; what happens once in the life of an object is learnt from it.
+func (h *history) addNameless(ctx context.Context, b Batch, add func(id []byte) error) error {
+	l, f := h.ledger, File{Key: b.dataKey()}
+	object, err := l.bucket.Open(ctx, f.Key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return corrupt("open events", f.Key, errors.New("it is missing"))
+	} else if err != nil {
+		return fmt.Errorf("open events: %w", err)
+	}
+	f.Size = object.Size()
+	_, f.SHA256, _ = parseBatchName(b.Name)
+	if err := object.Close(); err != nil {
+		return fmt.Errorf("open events: %w", err)
+	}
+	data, err := l.fetch(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	for track, err := range parquetfile.Tracks(data, f.Size) {
+		if errors.Is(err, parquetfile.ErrMalformed) {
+			return fmt.Errorf("read events: %w: object %s", ErrNewer, f.Key) // the bytes are what was written
+		} else if err != nil {
+			return unreadable(f, err)
+		}
+		if err := add([]byte(track.MessageID)); err != nil {
+			return err
+		}
+		if known := l.options.Plan.Event(track.Event); known != nil && known.OncePerObject {
+			h.once[track.MessageID] = true
+		}
+		if track.Event == catalogue.Heartbeat {
+			h.heartbeat = later(h.heartbeat, track.Time)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -170,8 +171,9 @@ func (l *Ledger) destinations(ctx context.Context) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// heads returns the newest batch of each cluster, which a cluster always keeps:
-// the next run begins where it ends.
+// heads returns the newest batch of each cluster, of those whose manifest can be
+// read, which a cluster always keeps: the next run begins where it ends. When none of
+// them can be read it is the oldest, so that all of them stay.
 func (l *Ledger) heads(ctx context.Context) (map[telemetry.Pseudonym]entry, error) {
 	heads := map[telemetry.Pseudonym]entry{}
 	for e, err := range l.batches(ctx, telemetry.Pseudonym{}, "") {
@@ -179,6 +181,19 @@ func (l *Ledger) heads(ctx context.Context) (map[telemetry.Pseudonym]entry, erro
 			return nil, err
 		}
 		heads[e.Cluster] = e
+	}
+	for cluster, e := range heads {
+		_, err := l.Manifest(ctx, e.Batch)
+		if errors.Is(err, ErrCorrupt) {
+			var all []entry
+			var at int
+			if all, at, _, err = l.head(ctx, cluster); len(all) > 0 {
+				heads[cluster] = all[max(at, 0)]
+			}
+		}
+		if err != nil && !errors.Is(err, ErrNewer) { // what has a newer format is the head too
+			return nil, err
+		}
 	}
 	return heads, nil
 }

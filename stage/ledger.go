@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
 // A Ledger reads and writes the batches, manifests and receipts in a bucket. It is
@@ -24,7 +25,7 @@ type Ledger struct {
 	options Options
 }
 
-// Options configure a Ledger. Only [Ledger.Stage] needs a plan.
+// Options configure a Ledger. Only [Ledger.Stage] and [Ledger.Damage] need a plan.
 type Options struct {
 	// Plan is the tracking plan: what may be staged, and the columns of the data.
 	Plan *telemetry.Plan
@@ -55,24 +56,37 @@ func (l *Ledger) producer() Producer {
 	return Producer{Name: l.options.Library.Name, Version: l.options.Library.Version}
 }
 
-// Head returns the manifest of the cluster whose window ends last, or nil when
-// the cluster has none.
+// Head returns the manifest of the cluster whose window ends last, of those that can
+// be read; nil when the cluster has none. When none of them can be read, it is one
+// that says only that.
 func (l *Ledger) Head(ctx context.Context, cluster telemetry.Pseudonym) (*Manifest, error) {
-	var head Batch
-	for entry, err := range l.batches(ctx, cluster, "") {
-		if err != nil {
-			return nil, err
-		}
-		head = entry.Batch
+	all, at, m, err := l.head(ctx, cluster)
+	if err == nil && at < 0 && len(all) > 0 {
+		newest := all[len(all)-1]
+		m = &Manifest{Cluster: cluster, Damaged: []Damage{{Key: newest.manifestKey(), Window: record.Window{Until: newest.End()}}}}
 	}
-	if head == (Batch{}) {
-		return nil, nil
-	}
-	return l.Manifest(ctx, head)
+	return m, err
 }
 
-// Manifest returns the manifest of a batch, and [ErrCorrupt] when it is not one
-// that this release understands or that fits its key.
+// head returns all batches of the cluster, and which of them is the newest with a
+// manifest that can be read; -1 if there is none.
+func (l *Ledger) head(ctx context.Context, cluster telemetry.Pseudonym) (all []entry, at int, m *Manifest, err error) {
+	for e, err := range l.batches(ctx, cluster, "") {
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		all = append(all, e)
+	}
+	for at = len(all) - 1; at >= 0; at-- {
+		if m, err = l.Manifest(ctx, all[at].Batch); !errors.Is(err, ErrCorrupt) {
+			return all, at, m, err
+		}
+	}
+	return all, at, nil, nil
+}
+
+// Manifest returns the manifest of a batch, [ErrCorrupt] when it is not one or does
+// not fit its key, and [ErrNewer] when this release does not know its format.
 func (l *Ledger) Manifest(ctx context.Context, b Batch) (*Manifest, error) {
 	key := b.manifestKey()
 	text, err := l.read(ctx, key)
@@ -115,6 +129,9 @@ func (l *Ledger) Batches(ctx context.Context, r Range) iter.Seq2[Batch, error] {
 				var m *Manifest
 				if m, err = l.Manifest(ctx, entry.Batch); err == nil && !m.Window.Since.Before(r.Until) {
 					continue
+				}
+				if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewer) {
+					err = nil // whoever reads it will tell of it, and of the others
 				}
 			}
 			if !yield(entry.Batch, err) || err != nil {
@@ -198,24 +215,33 @@ const maxDocument = 16 << 20
 
 // read returns the whole of a small object.
 func (l *Ledger) read(ctx context.Context, key string) ([]byte, error) {
+	text, _, err := l.readTagged(ctx, key)
+	return text, err
+}
+
+// readTagged returns the entity tag as well, also of an object that is too large.
+func (l *Ledger) readTagged(ctx context.Context, key string) (text []byte, tag string, err error) {
 	object, err := l.bucket.Open(ctx, key)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer object.Close()
 	if object.Size() > maxDocument {
-		return nil, corrupt("read object", key, fmt.Errorf("it has more than %d bytes", maxDocument))
+		return nil, object.Tag(), corrupt("read object", key, fmt.Errorf("it has more than %d bytes", maxDocument))
 	}
-	text := make([]byte, object.Size())
+	text = make([]byte, object.Size())
 	if n, err := object.ReadAt(text, 0); n < len(text) {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, err
+		return nil, "", err
 	}
-	return text, nil
+	return text, object.Tag(), nil
 }
 
 func corrupt(op, key string, why error) error {
+	if errors.Is(why, ErrNewer) {
+		return fmt.Errorf("%s: object %s: %w", op, key, why)
+	}
 	return fmt.Errorf("%s: %w: object %s: %w", op, ErrCorrupt, key, why)
 }

@@ -15,6 +15,10 @@ func TestLedgerInMemory(t *testing.T) {
 	stagetest.Ledger(t, func(*testing.T) stage.Bucket { return new(mem.Bucket) })
 }
 
+func TestDamage(t *testing.T) {
+	stagetest.Damage(t, func(*testing.T) stage.Bucket { return new(mem.Bucket) })
+}
+
 func TestLedgerInAFolder(t *testing.T) {
 	stagetest.Ledger(t, func(t *testing.T) stage.Bucket { return file.New(t.TempDir()) })
 }

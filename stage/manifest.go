@@ -21,6 +21,10 @@ const Format = 1
 // says. The error around it names the key.
 var ErrCorrupt = errors.New("stage is corrupt")
 
+// ErrNewer says that an object of the stage was written by a release that knows a
+// newer format: use that release, or a later one. Nothing is wrong with the object.
+var ErrNewer = errors.New("stage has a newer format")
+
 // A Manifest describes a batch and makes it exist.
 type Manifest struct {
 	Format int `json:"format"`
@@ -53,6 +57,9 @@ type Manifest struct {
 	// Replaces are the batches that were compacted into this one, those that an
 	// earlier compaction replaced included: whatever is left of them does not count.
 	Replaces []Replaced `json:"replaces,omitempty"`
+	// Damaged are objects of earlier batches that could not be used, as long as later
+	// runs have to come back to them.
+	Damaged []Damage `json:"damaged,omitempty"`
 }
 
 // Replaced is what is left to know of a batch whose events are in a merged one.
@@ -163,8 +170,11 @@ func decode(text []byte, document any) error {
 	if err := json.Unmarshal(text, &version); err != nil {
 		return errors.New("it is not a JSON object")
 	}
-	if version.Format != Format {
-		return fmt.Errorf("its format is %d and this release knows %d: use the release that wrote it, or a later one", version.Format, Format)
+	switch {
+	case version.Format > Format:
+		return fmt.Errorf("%w: its format is %d and this release knows %d: use the release that wrote it, or a later one", ErrNewer, version.Format, Format)
+	case version.Format != Format:
+		return errors.New("it states no format")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()

@@ -75,10 +75,7 @@ func (l *Ledger) readRows(ctx context.Context, merger *parquetfile.Merger, f Fil
 	if err != nil {
 		return unreadable(f, err)
 	}
-	if n != f.Rows {
-		return corrupt("read events", f.Key, fmt.Errorf("it has %d rows and its manifest says %d", n, f.Rows))
-	}
-	return nil
+	return f.checkRows(n)
 }
 
 // mergedManifest describes the batch that is made of the parts, which end first
@@ -100,6 +97,7 @@ func (l *Ledger) mergedManifest(parts []part, data *dataFile) *Manifest {
 		for _, id := range p.manifest.Carried.Once {
 			once[id] = true
 		}
+		m.Damaged = append(m.Damaged, p.manifest.Damaged...)
 		for _, v := range p.manifest.Violations {
 			violations[v.Violation] += v.Count
 		}
@@ -107,7 +105,7 @@ func (l *Ledger) mergedManifest(parts []part, data *dataFile) *Manifest {
 		f := p.manifest.Files[0]
 		m.Replaces = append(append(m.Replaces, p.manifest.Replaces...), Replaced{p.Name, p.manifest.Window, f.SHA256, f.Rows})
 	}
-	m.Carried.Once = slices.Sorted(maps.Keys(once))
+	m.Carried.Once, m.Damaged = slices.Sorted(maps.Keys(once)), oneEach(m.Damaged)
 	for v, n := range violations {
 		m.Violations = append(m.Violations, ViolationCount{v, n})
 	}

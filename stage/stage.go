@@ -19,7 +19,7 @@ import (
 )
 
 // Staged says what became of the events that Stage was given. Each event counts
-// once: Events + Duplicates + AlreadyStaged + Rejected were given.
+// once: Events + Duplicates + AlreadyStaged + Rejected + Withheld were given.
 type Staged struct {
 	// Manifest describes the batch; nil when there was nothing new.
 	Manifest *Manifest
@@ -32,6 +32,10 @@ type Staged struct {
 	// Rejected break the plan, as Violations tells.
 	Rejected   int64
 	Violations []ViolationCount
+	// Withheld may be in a batch of which an object is damaged, as Damaged tells. A
+	// later run stages those that are not.
+	Withheld int64
+	Damaged  []Damage
 }
 
 // Stage writes one batch with every event that is not in a committed batch of the
@@ -39,6 +43,7 @@ type Staged struct {
 // an event is not used after the next one was asked for. Of the copies of an event
 // the one with the most tasks is taken, since that was read last. Events that
 // break the plan are counted and left out. When nothing is new, nothing is written.
+// Damage of earlier batches is no error; a batch of a newer format is [ErrNewer].
 //
 // The same events and report make the same batch, byte for byte, so that staging
 // again after an error, at whatever point, is safe. After an error the batch may
@@ -68,16 +73,22 @@ func (l *Ledger) stage(ctx context.Context, report record.Report, events iter.Se
 	if err != nil || latest.IsZero() {
 		return staged, err
 	}
-	past, err := l.history(ctx, report)
+	past, err := l.history(ctx, report.Cluster, report.Window)
 	if err != nil {
 		return staged, err
 	}
-	if err := past.addIDs(ctx, byID, latest); err != nil {
+	var buf []byte
+	err = past.addIDs(ctx, latest, func(id []byte) error {
+		buf = appendCommitted(buf[:0], id)
+		return byID.Add(buf)
+	})
+	if err != nil {
 		return staged, err
 	}
+	staged.Damaged = past.damaged
 	byTime := extsort.New(l.options.WorkDir, l.options.MemoryBytes)
 	defer func() { err = errors.Join(err, byTime.Close()) }()
-	if err := distinct(ctx, byID, byTime, &staged); err != nil || staged.Events == 0 {
+	if err := past.distinct(ctx, byID, byTime, &staged); err != nil || staged.Events == 0 {
 		return staged, err
 	}
 	data, err := l.writeData(ctx, schema, byTime)
@@ -139,7 +150,7 @@ func (l *Ledger) collect(ctx context.Context, byID *extsort.Sorter, report recor
 }
 
 // distinct moves one copy of each event that is not committed from byID to byTime.
-func distinct(ctx context.Context, byID, byTime *extsort.Sorter, staged *Staged) error {
+func (h *history) distinct(ctx context.Context, byID, byTime *extsort.Sorter, staged *Staged) error {
 	const (
 		fresh     = iota // nothing is known of the ID
 		committed        // it is in an earlier batch
@@ -159,6 +170,8 @@ func distinct(ctx context.Context, byID, byTime *extsort.Sorter, staged *Staged)
 		case row == nil:
 			state = committed // it sorts before the copies
 			continue
+		case state == fresh && h.withholds(rowTime(row)):
+			staged.Withheld++
 		case state == fresh:
 			staged.Events++
 			if err := byTime.Add(row); err != nil {

@@ -78,7 +78,8 @@ func union(spans []record.Window) []record.Window {
 // seconds. It begins lookback before, or earlier: a little (overlap) before the
 // first moment that one of the sources has not been read for, be it that the
 // source failed or that no run took place, but at most maxLookback before until.
-// A source that was never tried does not make the window longer. head may be nil.
+// It begins where events were withheld, if that is earlier. A source that was never
+// tried does not make the window longer. head may be nil.
 func NextWindow(head *Manifest, sources []record.SourceName, until time.Time, lookback, maxLookback, overlap time.Duration) record.Window {
 	until = until.UTC().Truncate(time.Second)
 	w := record.Window{Since: until.Add(-lookback), Until: until}
@@ -87,6 +88,11 @@ func NextWindow(head *Manifest, sources []record.SourceName, until time.Time, lo
 		for _, source := range sources {
 			missing := head.Coverage.missing(source, reach, until).Add(-overlap)
 			w.Since = earlier(w.Since, later(missing, reach))
+		}
+		for _, d := range head.Damaged {
+			if d.Window.Until.After(reach) {
+				w.Since = earlier(w.Since, later(d.Window.Since, reach))
+			}
 		}
 	}
 	w.Since = w.Since.Truncate(time.Second)

@@ -253,7 +253,8 @@ func (d *doctor) stage(ctx context.Context) {
 	}
 }
 
-// readable reads the newest manifest of this cluster, or lists those of all.
+// readable reads what the next run reads after an outage, or lists the manifests of
+// all clusters.
 func (d *doctor) readable(ctx context.Context, bucket stage.Bucket) {
 	const check = "stage, history"
 	if d.cluster.IsZero() {
@@ -267,12 +268,20 @@ func (d *doctor) readable(ctx context.Context, bucket stage.Bucket) {
 		d.found(check, nil, "may be listed")
 		return
 	}
-	head, err := d.place.ledger(slog.New(slog.DiscardHandler), bucket).Head(ctx, d.cluster)
-	if err == nil && head != nil {
-		d.found(check, nil, "the newest batch of this cluster ends at %s", head.Window.Until.Format(time.RFC3339))
+	ledger := d.place.ledger(slog.New(slog.DiscardHandler), bucket)
+	head, err := ledger.Head(ctx, d.cluster)
+	if err != nil || head == nil {
+		d.found(check, err, "may be listed; there is no batch of this cluster yet")
 		return
 	}
-	d.found(check, err, "may be listed; there is no batch of this cluster yet")
+	now := d.program.now()
+	damaged, err := ledger.Damage(ctx, d.cluster, record.Window{Since: now.Add(-defaultMaxLookback), Until: now})
+	for _, damage := range damaged {
+		d.found(check, errors.New(damage.String()), "")
+	}
+	if err != nil || len(damaged) == 0 {
+		d.found(check, err, "the newest batch of this cluster ends at %s, and all of the last days are whole", head.Window.Until.Format(time.RFC3339))
+	}
 }
 
 // promise records whether the store keeps a promise. It is a note if there is nothing

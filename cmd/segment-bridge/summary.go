@@ -30,6 +30,8 @@ type summary struct {
 	Degraded []string              `json:"degraded,omitempty"`
 	Sources  []record.SourceReport `json:"sources,omitempty"`
 	Staged   *stagedSummary        `json:"staged,omitempty"`
+	// Damaged names the objects of the stage that could not be used, and what to do.
+	Damaged []string `json:"damaged,omitempty"`
 	// Destinations says what was delivered where.
 	Destinations []load.Summary   `json:"destinations,omitempty"`
 	Compacted    *stage.Compacted `json:"compacted,omitempty"`
@@ -46,9 +48,11 @@ type stagedSummary struct {
 	Events int64            `json:"events"`
 	ByName map[string]int64 `json:"byName,omitempty"`
 	// AlreadyStaged events were in earlier batches; Duplicates came twice in this
-	// run; Rejected broke the tracking plan, as Violations tells.
+	// run; Withheld may be in a batch that is damaged; Rejected broke the tracking
+	// plan, as Violations tells.
 	AlreadyStaged int64                  `json:"alreadyStaged"`
 	Duplicates    int64                  `json:"duplicates"`
+	Withheld      int64                  `json:"withheld,omitempty"`
 	Rejected      int64                  `json:"rejected"`
 	Violations    []stage.ViolationCount `json:"violations,omitempty"`
 }
@@ -62,11 +66,14 @@ func (s *summary) report(r record.Report) {
 
 func (s *summary) staged(r stage.Staged) {
 	s.Staged = &stagedSummary{
-		Events: r.Events, AlreadyStaged: r.AlreadyStaged, Duplicates: r.Duplicates,
+		Events: r.Events, AlreadyStaged: r.AlreadyStaged, Duplicates: r.Duplicates, Withheld: r.Withheld,
 		Rejected: r.Rejected, Violations: r.Violations,
 	}
 	if r.Manifest != nil {
 		s.Staged.Batch, s.Staged.ByName = r.Manifest.Batch, r.Manifest.Events
+	}
+	for _, d := range r.Damaged {
+		s.Damaged = append(s.Damaged, d.String())
 	}
 }
 

@@ -46,6 +46,7 @@ func Ledger(t *testing.T, open func(t *testing.T) stage.Bucket) {
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
+	t.Run("damage", func(t *testing.T) { someDamage(t, open) })
 	for _, fault := range []Fault{Before, After, Lost} {
 		t.Run(fmt.Sprintf("crashes of kind %d at every operation", fault), func(t *testing.T) { crashes(t, open, fault) })
 	}
@@ -306,17 +307,11 @@ func tampering(t *testing.T, b stage.Bucket) {
 			t.Errorf("%d events came out of tampered data", n-1)
 		}
 	}
-	if err := b.Delete(t.Context(), data.Key); err != nil {
-		t.Fatal(err)
-	}
-	_, err := l.Stage(t.Context(), Report(Noon.Add(-time.Hour), Noon.Add(2*time.Hour)), Runs(21, Noon, time.Second))
-	if !errors.Is(err, stage.ErrCorrupt) {
-		t.Errorf("stage where data is missing: %v, want ErrCorrupt", err)
-	}
 	whole, _ := get(t, b, manifest)
+	newer := strings.Replace(whole, `"format": 1`, `"format": 2`, 1)
 	for _, bad := range []string{
-		"", "{}", whole + "{}", whole[:len(whole)-10],
-		strings.Replace(whole, `"format": 1`, `"format": 2`, 1),
+		"", "{}", newer, whole + "{}", whole[:len(whole)-10],
+		strings.Replace(whole, `"format": 1`, `"format": 0`, 1),
 		strings.Replace(whole, `"format": 1`, `"format": 1, "more": 1`, 1),
 		strings.Replace(whole, data.SHA256, strings.Repeat("0", 64), 1),
 		strings.Replace(whole, `"rows": 40`, `"rows": 41`, 1),
@@ -324,8 +319,9 @@ func tampering(t *testing.T, b stage.Bucket) {
 		if err := Tamper(t.Context(), b, manifest, bad); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Manifest(t.Context(), m.ID()); !errors.Is(err, stage.ErrCorrupt) || !strings.Contains(err.Error(), manifest) {
-			t.Errorf("manifest: %v, want ErrCorrupt with the key", err)
+		_, err := l.Manifest(t.Context(), m.ID())
+		if errors.Is(err, stage.ErrNewer) != (bad == newer) || errors.Is(err, stage.ErrCorrupt) == (bad == newer) || !strings.Contains(err.Error(), manifest) {
+			t.Errorf("manifest: %v, want ErrCorrupt, or ErrNewer, with the key", err)
 		}
 	}
 	// Under another name it is another batch's.
