@@ -2,33 +2,11 @@
 
 package load
 
-import "fmt"
+import "github.com/segment-bridge/segment-bridge/load/secret"
 
-// A Secret is a write key or a token. However it is printed, logged or marshalled, even
-// as an unexported field of something else, it does not show. The zero Secret is empty.
-type Secret struct{ text *string }
-
-const redacted = "[redacted]"
+// A Secret is a write key or a token, and does not show. Destinations that are embedded elsewhere import
+// package secret alone: this one brings the stage along.
+type Secret = secret.Secret
 
 // NewSecret hides text.
-func NewSecret(text string) Secret { return Secret{&text} }
-
-// Reveal returns the text, for the request that needs it.
-func (s Secret) Reveal() string {
-	if s.text == nil {
-		return ""
-	}
-	return *s.text
-}
-
-// Format implements [fmt.Formatter] for every verb.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
-
-// MarshalText implements [encoding.TextMarshaler], which JSON and slog use as well.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (s *Secret) UnmarshalText(text []byte) error {
-	*s = NewSecret(string(text))
-	return nil
-}
+func NewSecret(text string) Secret { return secret.New(text) }
