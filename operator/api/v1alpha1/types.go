@@ -339,9 +339,17 @@ type SegmentBridgeStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// console is what the OpenShift console's telemetry was seen to be.
+	// enabled is the last decision. It stays while another cannot be made, and condition TelemetryEnabled is Unknown then.
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// console is what the OpenShift console's telemetry was seen to be, while it decides.
 	// +optional
 	Console *Console `json:"console,omitempty"`
+
+	// pseudonymKeyID tells the key of scheme HMAC from others, as the manifests in the stage do.
+	// +optional
+	PseudonymKeyID string `json:"pseudonymKeyID,omitempty"`
 
 	// lastRun is the last run that ended.
 	// +optional
