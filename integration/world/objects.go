@@ -64,20 +64,28 @@ func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) 
 }
 
 // Create creates objects, given as JSON, and gives each the status it came with. It returns them in the same order as the
-// server has them: with UIDs and times of its own, since it lets nobody choose those. Their namespaces must exist.
+// server has them: with UIDs and times of its own, since it lets nobody choose those. Their namespaces exist or are among them.
 // A thousand runs of full size take some ten seconds; Plant is for more.
 func (c *Cluster) Create(ctx context.Context, objects ...[]byte) ([]*unstructured.Unstructured, error) {
-	created := make([]*unstructured.Unstructured, len(objects))
-	err := concurrently(ctx, len(objects), func(ctx context.Context, i int) error {
-		var object unstructured.Unstructured
-		if err := object.UnmarshalJSON(objects[i]); err != nil {
-			return fmt.Errorf("create object %d: %w", i, err)
+	parsed := make([]unstructured.Unstructured, len(objects))
+	for i, text := range objects {
+		if err := parsed[i].UnmarshalJSON(text); err != nil {
+			return nil, fmt.Errorf("create object %d: %w", i, err)
 		}
-		var err error
-		created[i], err = c.create(ctx, &object)
-		return err
-	})
-	return created, err
+	}
+	created := make([]*unstructured.Unstructured, len(objects))
+	for _, namespaces := range []bool{true, false} { // which come first
+		err := concurrently(ctx, len(objects), func(ctx context.Context, i int) (err error) {
+			if (parsed[i].GetKind() == "Namespace") == namespaces {
+				created[i], err = c.create(ctx, &parsed[i])
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return created, nil
 }
 
 func (c *Cluster) create(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
