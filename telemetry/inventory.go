@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,16 +17,14 @@ type Inventory struct {
 	providers []*provider
 	timeout   time.Duration
 	turn      chan struct{} // held by the collection that is going on
+	identify  call
 }
 
 type provider struct {
 	Provider
 	metrics []PropertySpec
-	busy    atomic.Bool // a call of Collect has not returned yet
+	call    call // of Collect
 }
-
-// grace is how long a provider may take to return after its time is up.
-const grace = time.Second
 
 // NewInventory returns the inventory of the providers. Each may take up to timeout;
 // 0 is 30 seconds. The error lists all that is wrong with their metrics.
@@ -78,7 +75,7 @@ func (i *Inventory) Properties() []PropertySpec {
 // event in the order of Properties. Metrics without a value are represented by their
 // outcome. Names become pseudonyms by names. The error is ctx's.
 func (i *Inventory) Collect(ctx context.Context, names *Pseudonymizer) ([]Property, error) {
-	s, err := i.survey(ctx, names, nil)
+	s, err := i.survey(ctx, func(context.Context) (*Pseudonymizer, error) { return names, nil }, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -87,22 +84,29 @@ func (i *Inventory) Collect(ctx context.Context, names *Pseudonymizer) ([]Proper
 
 // A survey is what one collection found.
 type survey struct {
+	names      *Pseudonymizer
 	properties []Property
 	outcomes   map[string]Outcome // of each metric that was asked for
-	hanging    []string           // providers whose earlier call has not returned
-	faulty     []string           // providers that broke their contract: a panic, a value that their plan does not allow
+	faults     map[string]string  // by provider: how it broke its contract
 }
 
 // survey collects the metrics that wants allows; nil allows all. One collection goes
 // on at a time.
-func (i *Inventory) survey(ctx context.Context, names *Pseudonymizer, wants func(metric string) bool) (*survey, error) {
+func (i *Inventory) survey(ctx context.Context, identity func(context.Context) (*Pseudonymizer, error), wants func(metric string) bool) (*survey, error) {
 	select {
 	case i.turn <- struct{}{}:
 		defer func() { <-i.turn }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	s := &survey{outcomes: map[string]Outcome{}}
+	names, err := do(ctx, &i.identify, i.timeout, identity)
+	if err == nil && names == nil {
+		err = errors.New("there is none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find out which cluster this is: %w", err)
+	}
+	s := &survey{names: names, outcomes: map[string]Outcome{}, faults: map[string]string{}}
 	for _, p := range i.providers {
 		r := &Readings{names: names, wants: wants, specs: map[string]*PropertySpec{}, taken: map[string]reading{}}
 		wanted := false
@@ -113,13 +117,17 @@ func (i *Inventory) survey(ctx context.Context, names *Pseudonymizer, wants func
 		if !wanted {
 			continue
 		}
-		switch err := p.ask(ctx, i.timeout, r); {
+		_, err := do(ctx, &p.call, i.timeout, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.Collect(ctx, r) })
+		r.seal(err)
+		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case errors.Is(err, errHanging):
-			s.hanging = append(s.hanging, p.Name())
-		case errors.Is(err, errPanicked) || r.faults > 0:
-			s.faulty = append(s.faulty, p.Name())
+			s.faults[p.Name()] = "it does not return although its time is up, and is not asked again until it does"
+		case errors.Is(err, errPanicked):
+			s.faults[p.Name()] = "it panicked"
+		case r.faults > 0:
+			s.faults[p.Name()] = "it recorded what its entries in the tracking plan do not allow"
 		}
 		s.add(p, r)
 	}
@@ -141,44 +149,6 @@ func (s *survey) add(p *provider, r *Readings) {
 		}
 		s.properties = append(s.properties, property)
 	}
-}
-
-var (
-	errPanicked = errors.New("provider panicked")
-	errHanging  = fmt.Errorf("provider has not returned from an earlier call: %w", context.DeadlineExceeded)
-)
-
-// ask lets p record its metrics in r, which is sealed afterwards. It returns soon
-// after timeout or the end of ctx, whatever p does; the one goroutine in which p may
-// hang is the last until p returns.
-func (p *provider) ask(ctx context.Context, timeout time.Duration, r *Readings) (err error) {
-	defer func() { r.seal(err) }()
-	if !p.busy.CompareAndSwap(false, true) {
-		return errHanging
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		err := errPanicked
-		defer func() {
-			_ = recover() // what was thrown may hold a name
-			p.busy.Store(false)
-			done <- err
-		}()
-		err = p.Collect(ctx, r)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	r.seal(ctx.Err())
-	select {
-	case <-done:
-	case <-time.After(grace):
-	}
-	return ctx.Err()
 }
 
 // NewProvider returns a provider made of a function.

@@ -130,7 +130,7 @@ func NewPlan(name string, events ...EventSpec) (*Plan, error) {
 		return nil, errors.Join(errs...)
 	}
 	sum := sha256.Sum256(plan.JSON())
-	plan.hash = hex.EncodeToString(sum[:8])
+	plan.hash = hex.EncodeToString(sum[:planHashDigits/2])
 	return plan, nil
 }
 

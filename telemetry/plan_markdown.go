@@ -47,7 +47,7 @@ func (e *EventSpec) markdown(b *bytes.Buffer) {
 	b.WriteString("\n| property | type | why | read from | sensitivity | since |\n|---|---|---|---|---|---|\n")
 	for i := range e.Properties {
 		s := &e.Properties[i]
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.Name, s.describeType(), strings.TrimSpace(s.Reason+" "+s.Question), s.Source, s.Sensitivity, s.Since)
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.Name, s.describeType(), s.why(), s.Source, s.Sensitivity, s.Since)
 	}
 }
 
@@ -70,6 +70,9 @@ func (s *PropertySpec) describeType() string {
 	}
 	return text
 }
+
+// why is the reason, and the question if there is one.
+func (s *PropertySpec) why() string { return strings.TrimSpace(s.Reason + " " + s.Question) }
 
 func anchor(heading string) string {
 	return strings.ReplaceAll(strings.ToLower(heading), " ", "-")

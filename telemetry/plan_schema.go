@@ -78,7 +78,7 @@ func (e *EventSpec) schema() object {
 }
 
 func (s *PropertySpec) schema() object {
-	schema := object{"description": strings.TrimSpace(s.Reason + " " + s.Question)}
+	schema := object{"description": s.why()}
 	typ := "string"
 	switch s.Type {
 	case TypePseudonym:
