@@ -22,7 +22,6 @@ import (
 	"github.com/segment-bridge/segment-bridge/extract/results"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/telemetry"
-	"github.com/segment-bridge/segment-bridge/telemetry/identity"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
@@ -124,14 +123,8 @@ func (d *doctor) examine(ctx context.Context) {
 func (d *doctor) identity(ctx context.Context, client *kube.Client) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	var api identity.Getter
-	if client != nil {
-		api = client
-	}
 	var notes notes
-	id, err := identity.Resolve(ctx, api, identity.Options{
-		ClusterID: d.sources.clusterID, KonfluxVersion: d.sources.konflux, KubernetesVersion: d.sources.kubernetes, Logger: slog.New(&notes),
-	})
+	id, err := d.sources.identify(ctx, client, slog.New(&notes))
 	var names *telemetry.Pseudonymizer
 	if err == nil {
 		names, err = d.sources.pseudonymizer(id)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -130,13 +131,7 @@ func (s *sourceFlags) prepare(ctx context.Context, log *slog.Logger) (*extractio
 	if err != nil {
 		return nil, err
 	}
-	var api identity.Getter
-	if client != nil {
-		api = client
-	}
-	id, err := identity.Resolve(ctx, api, identity.Options{
-		ClusterID: s.clusterID, KonfluxVersion: s.konflux, KubernetesVersion: s.kubernetes, Logger: log,
-	})
+	id, err := s.identify(ctx, client, log)
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +159,21 @@ func (s *sourceFlags) prepare(ctx context.Context, log *slog.Logger) (*extractio
 		}
 	}
 	return x, nil
+}
+
+// identify finds out which cluster this is; client may be nil.
+func (s *sourceFlags) identify(ctx context.Context, client *kube.Client, log *slog.Logger) (identity.Identity, error) {
+	var api identity.Getter
+	if client != nil {
+		api = client
+	}
+	id, err := identity.Resolve(ctx, api, identity.Options{
+		ClusterID: s.clusterID, KonfluxVersion: s.konflux, KubernetesVersion: s.kubernetes, Logger: log,
+	})
+	if err != nil {
+		return id, fmt.Errorf("pass --cluster-id or set CLUSTER_ID, or: %w", err)
+	}
+	return id, nil
 }
 
 // serviceAccountToken is where a pod finds its token.

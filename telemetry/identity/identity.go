@@ -76,7 +76,7 @@ type Identity struct {
 func Resolve(ctx context.Context, api Getter, options Options) (Identity, error) {
 	if api == nil {
 		if options.ClusterID == "" {
-			return Identity{}, errors.New("find the cluster ID: without access to the cluster, pass --cluster-id or set CLUSTER_ID")
+			return Identity{}, errors.New("find the cluster ID: there is no cluster to ask, and none is given")
 		}
 		return identity(options.ClusterID, options.KonfluxVersion, options.KubernetesVersion), nil
 	}
@@ -91,7 +91,7 @@ func Resolve(ctx context.Context, api Getter, options Options) (Identity, error)
 		case err == nil:
 			id, konflux, kubernetes = first(id, info.ClusterID), first(konflux, info.KonfluxVersion), first(kubernetes, info.KubernetesVersion)
 		case id == "":
-			return Identity{}, fmt.Errorf("find the cluster ID: pass --cluster-id or set CLUSTER_ID, or: %w", err)
+			return Identity{}, fmt.Errorf("find the cluster ID: %w", err)
 		default:
 			logger.WarnContext(ctx, "published versions cannot be read", slog.Any("error", err))
 		}
@@ -99,7 +99,7 @@ func Resolve(ctx context.Context, api Getter, options Options) (Identity, error)
 	if id == "" {
 		var err error
 		if id, err = clusterID(ctx, api); err != nil {
-			return Identity{}, fmt.Errorf("find the cluster ID: pass --cluster-id or set CLUSTER_ID, or: %w", err)
+			return Identity{}, fmt.Errorf("find the cluster ID: %w", err)
 		}
 	}
 	if kubernetes == "" {
