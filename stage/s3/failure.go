@@ -67,6 +67,9 @@ func (b *Bucket) failed(ctx context.Context, op, key string, err error) error {
 		return nil
 	}
 	what := op + " object " + key + ": "
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &failure{what + "no answer from " + b.endpoint + " in the time given: " + checkIt, ctx.Err()}
+	}
 	if ctx.Err() != nil {
 		return &failure{what + ctx.Err().Error(), ctx.Err()}
 	}
@@ -115,6 +118,9 @@ func (b *Bucket) hint(code string, status int) string {
 	return ""
 }
 
+// checkIt is what to do about a store that does not answer.
+const checkIt = "check that it is up and that proxies and network policies allow it"
+
 // why says why there was no answer.
 func why(err error) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
@@ -127,10 +133,10 @@ func why(err error) string {
 		return errno.Error()
 	}
 	if isTimeout(err) || statusOf(err) == statusSilent {
-		return "it was silent for " + silence.String() + ", or no connection came about: check that it is up and that the network policies allow it"
+		return "it was silent for " + silence.String() + ", or no connection came about: " + checkIt
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the connection was closed"
 	}
-	return "the request failed"
+	return "the connection or the answer broke off: " + checkIt
 }
