@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package telemetry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segment-bridge/segment-bridge/telemetry"
+)
+
+func TestProvidersAreContained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, s := &journal{}, &sink{name: "memory"}
+		release := make(chan struct{})
+		var hangs atomic.Int32
+		c := host(log,
+			counter("hanging", func(context.Context) (int64, error) { hangs.Add(1); <-release; return 1, nil }),
+			counter("panicking", func(context.Context) (int64, error) { panic("acme-secret-name") }),
+			counter("exiting", func(context.Context) (int64, error) { runtime.Goexit(); return 0, nil }),
+			counter("slow", func(ctx context.Context) (int64, error) { <-ctx.Done(); return 0, errors.New("gave up") }),
+			counter("missing", func(context.Context) (int64, error) {
+				return 0, fmt.Errorf("list acme-secret-name: %w", fs.ErrNotExist)
+			}),
+			counter("negative", func(context.Context) (int64, error) { return -1, nil }),
+			telemetry.NewProvider("silent", []telemetry.PropertySpec{metric("silent", nil)},
+				func(_ context.Context, r *telemetry.Readings) error { r.Integer("undeclared", 1); return nil }),
+			constant("good", 7))
+		c.Destinations, c.Period = []telemetry.Destination{s}, 1000*time.Hour
+		r := reporter(t, c)
+		stop := run(t, r)
+		time.Sleep(time.Hour) // the first report
+		const reports = 5
+		goroutines := 0
+		for i := range reports {
+			if _, err := report(t, r).Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if i == 0 {
+				goroutines = runtime.NumGoroutine()
+			}
+		}
+		if n := runtime.NumGoroutine(); n > goroutines || hangs.Load() != 1 {
+			t.Errorf("%d goroutines after the first report and %d after the last; the provider that hangs was called %d times", goroutines, n, hangs.Load())
+		}
+		_, payloads := s.seen()
+		want := map[string]any{
+			"hangingOutcome": "timeout", "panickingOutcome": "error", "exitingOutcome": "error", "slowOutcome": "timeout",
+			"missingOutcome": "absent", "negativeOutcome": "error", "silentOutcome": "error", "good": 7.0,
+		}
+		for _, payload := range payloads {
+			got := properties(t, payload)
+			delete(got, "signal")
+			delete(got, "clusterIdHash")
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("got  %v\nwant %v", got, want)
+			}
+		}
+		if log.count("level=WARN") != 5 || log.count("secret") > 0 {
+			t.Errorf("want one warning for each of five faulty providers and nothing of theirs in the log:\n%s", log.b.String())
+		}
+		close(release)
+		synctest.Wait()
+		if _, err := report(t, r).Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		if _, payloads = s.seen(); properties(t, payloads[len(payloads)-1])["hanging"] != 1.0 || log.count("well again") != 1 {
+			t.Errorf("the provider that no longer hangs: %s\n%s", payloads[len(payloads)-1], log.b.String())
+		}
+	})
+}
+
+func TestDestinationsAreIsolated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, good := &journal{}, &sink{name: "good"}
+		var down atomic.Bool
+		down.Store(true)
+		bad := &sink{name: "bad", deliver: func(context.Context, []telemetry.Track) error {
+			if down.Load() {
+				return errors.New("server answers HTTP 503")
+			}
+			return nil
+		}}
+		panics := &sink{name: "panics", deliver: func(context.Context, []telemetry.Track) error { panic("acme-secret-name") }}
+		release := make(chan struct{})
+		hangs := &sink{name: "hangs", deliver: func(context.Context, []telemetry.Track) error { <-release; return nil }}
+		c := host(log, constant("pods", 7))
+		c.Destinations, c.Queue, c.Period = []telemetry.Destination{panics, bad, hangs, good}, 3, 1000*time.Hour
+		r := reporter(t, c)
+		stop := run(t, r)
+		time.Sleep(time.Hour) // the first report
+		var receipts []*telemetry.Receipt
+		for range 4 {
+			receipts = append(receipts, report(t, r))
+			time.Sleep(time.Hour)
+		}
+		if _, got := good.seen(); len(got) != 5 {
+			t.Errorf("the good destination took %d reports, want 5", len(got))
+		}
+		status := map[string]telemetry.DestinationStatus{}
+		for _, s := range r.Status(t.Context()).Destinations {
+			status[s.Name] = s
+		}
+		if s := status["bad"]; s.Queued != 3 || s.Dropped != 2 || s.Delivered != 0 || s.Failures == 0 {
+			t.Errorf("status of the destination that is down: %+v", s)
+		}
+		if calls, _ := hangs.seen(); calls != 1 {
+			t.Errorf("the destination that hangs was called %d times", calls)
+		}
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		verdicts, err := receipts[3].Wait(soon)
+		if !errors.Is(err, context.DeadlineExceeded) || verdicts["good"].Status != telemetry.Delivered || verdicts["bad"].Status != telemetry.Pending {
+			t.Errorf("verdicts %v, %v", verdicts, err)
+		}
+		if log.count("level=WARN") != 3 || log.count("secret") > 0 {
+			t.Errorf("want one warning for each of three outages:\n%s", log.b.String())
+		}
+		down.Store(false)
+		time.Sleep(2 * time.Hour)
+		_, got := bad.seen()
+		_, all := good.seen()
+		if !slices.Equal(got, all[2:]) || log.count("delivered again") != 1 {
+			t.Errorf("after the outage the destination took\n%s", strings.Join(got, "\n"))
+		}
+		stop()
+		if _, err := receipts[3].Wait(t.Context()); !errors.Is(err, telemetry.ErrStopped) {
+			t.Errorf("wait after the end: %v", err)
+		}
+		close(release)
+	})
+}
