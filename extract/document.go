@@ -4,7 +4,6 @@ package extract
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"github.com/segment-bridge/segment-bridge/extract/scan"
@@ -15,7 +14,7 @@ import (
 const maxNesting = 16
 
 var (
-	errNesting = errors.New("lists are nested too deeply")
+	errNesting = fmt.Errorf("%w: lists are nested too deeply", ErrInvalid)
 	errNoKind  = fmt.Errorf("%w: neither it nor its list, ahead of its items, states a kind", ErrInvalid)
 )
 
@@ -74,7 +73,10 @@ func (d *documents) read(of listed, nesting int) error {
 	case err != nil:
 		return err
 	case nesting == 0:
-		return errNesting
+		if err := s.Skip(); err != nil {
+			return err
+		}
+		return d.each(nil, errNesting)
 	case next == scan.Array:
 		return s.Array(func() error { return d.read(of, nesting-1) })
 	case next == scan.Null:

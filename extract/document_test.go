@@ -34,6 +34,7 @@ func TestReadDocument(t *testing.T) {
 		"item without a UID":   {`{"kind":"NamespaceList","apiVersion":"v1","items":[{"metadata":{"labels":{"konflux-ci.dev/type":"tenant"}}}]}`, "invalid"},
 		"metadata no object":   {`{"apiVersion":"v1","kind":"Namespace","metadata":5}`, "invalid"},
 		"as deep as may be":    {strings.Repeat(`[`, maxNesting-1) + component + strings.Repeat(`]`, maxNesting-1), "c-1"},
+		"deeper":               {`[` + component + `,` + strings.Repeat(`[`, maxNesting+20_000) + strings.Repeat(`]`, maxNesting+20_000) + `,` + component + `]`, "c-1 invalid c-1"},
 		"kind behind the same": {`{"items":[` + component + `],"kind":"ComponentList"}`, "c-1"},
 	}
 	for name, test := range tests {
@@ -74,7 +75,7 @@ func TestLateKind(t *testing.T) {
 func TestReadDocumentBroken(t *testing.T) {
 	p := NewProjector(testNames(t))
 	for _, document := range []string{
-		`{`, `{"items":[`, `[` + component, `{"records":[{"data":{"value":"AA`, `x`, strings.Repeat(`[`, maxNesting) + component + strings.Repeat(`]`, maxNesting),
+		`{`, `{"items":[`, `[` + component, `{"records":[{"data":{"value":"AA`, `x`,
 	} {
 		var got outcomes
 		if err := p.ReadDocument(scan.NewBytes([]byte(document)), got.add); err == nil || errors.Is(err, ErrInvalid) || errors.Is(err, io.EOF) {

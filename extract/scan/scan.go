@@ -5,7 +5,7 @@
 // rest without building anything, at more than a gigabyte a second.
 //
 // Memory is one buffer of 64 KiB and one captured string of at most [MaxText]
-// bytes, however large a document is.
+// bytes, however large a document is and however deeply what is skipped is nested.
 //
 // What is walked and captured is checked as JSON. What is skipped is not: there,
 // strings end where they end and brackets are counted, so that a malformed value
@@ -21,8 +21,6 @@ import (
 const (
 	// MaxText is the length, in bytes, to which a captured string is cut.
 	MaxText = 4 << 10
-	// MaxDepth is how deeply a skipped value may be nested.
-	MaxDepth = 10_000
 
 	bufferBytes = 64 << 10
 	maxIdle     = 100 // reads in a row that may bring nothing

@@ -393,14 +393,12 @@ func TestLongText(t *testing.T) {
 
 func TestDepth(t *testing.T) {
 	nested := func(n int) string { return strings.Repeat(`{"a":[`, n/2) + strings.Repeat(`]}`, n/2) }
-	eachWay(t, nested(MaxDepth), func(t *testing.T, s *Scanner) {
+	eachWay(t, nested(1_000_000)+`"next"`, func(t *testing.T, s *Scanner) {
 		if err := s.Skip(); err != nil {
-			t.Errorf("got %v at the greatest depth", err)
+			t.Errorf("got %v", err)
 		}
-	})
-	eachWay(t, nested(MaxDepth+50), func(t *testing.T, s *Scanner) {
-		if err := s.Skip(); !errors.Is(err, ErrDepth) {
-			t.Errorf("got %v, want ErrDepth", err)
+		if text, _, err := s.Text(); string(text) != "next" || err != nil {
+			t.Errorf("got %q behind it, %v", text, err)
 		}
 	})
 }

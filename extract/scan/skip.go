@@ -4,13 +4,9 @@ package scan
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"math/bits"
 )
-
-// ErrDepth says that a value is nested more deeply than MaxDepth.
-var ErrDepth = errors.New("JSON value is nested too deeply")
 
 // Skip reads the next value and drops it.
 func (s *Scanner) Skip() error {
@@ -57,9 +53,6 @@ func (s *Scanner) skipNested() error {
 			if depth == 0 {
 				s.pos += i + 1
 				return nil
-			}
-			if depth > MaxDepth {
-				return ErrDepth
 			}
 		}
 		s.pos += min(blockBytes, len(rest))
