@@ -88,7 +88,7 @@ func FuzzAnswer(f *testing.F) {
 		if a.class() == accepted && status != 200 {
 			t.Fatalf("%+v is accepted", a)
 		}
-		if text := strings.Trim(a.Error(), "HTTPECcode ,-0123456789"); text != "" {
+		if text := strings.Trim(a.Error(), "HTPECcode ,-0123456789"); text != "" {
 			t.Fatalf("%+v says %q", a, text)
 		}
 	})
