@@ -40,18 +40,17 @@ func TestProvidersAreContained(t *testing.T) {
 		stop := run(t, r)
 		time.Sleep(time.Hour) // the first report
 		const reports = 5
-		goroutines := 0
+		after := 0
 		for i := range reports {
 			if _, err := report(t, r).Wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			synctest.Wait()
 			if i == 0 {
-				goroutines = runtime.NumGoroutine()
+				after = goroutines()
 			}
 		}
-		if n := runtime.NumGoroutine(); n > goroutines || hangs.Load() != 1 {
-			t.Errorf("%d goroutines after the first report and %d after the last; the provider that hangs was called %d times", goroutines, n, hangs.Load())
+		if n := goroutines(); n != after || n != 3 || hangs.Load() != 1 {
+			t.Errorf("%d goroutines after the first report and %d after the last; the provider that hangs was called %d times", after, n, hangs.Load())
 		}
 		_, payloads := s.seen()
 		want := map[string]any{

@@ -167,15 +167,28 @@ func properties(t *testing.T, payload string) map[string]any {
 	return call.Properties
 }
 
+// goroutines counts the goroutines that are in the library.
+func goroutines() int {
+	synctest.Wait()
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	n := 0
+	for _, stack := range strings.Split(string(stacks), "\n\n") {
+		if strings.Contains(stack, "github.com/segment-bridge/segment-bridge/telemetry.") {
+			n++
+		}
+	}
+	return n
+}
+
 func TestReporterReportsEachPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before := runtime.NumGoroutine()
 		s := &sink{name: "memory"}
 		c := host(nil, constant("pods", 7))
 		c.Destinations, c.Period = []telemetry.Destination{s}, time.Hour
 		r := reporter(t, c)
-		if n := runtime.NumGoroutine(); n != before {
-			t.Errorf("%d goroutines before Run, want %d", n, before)
+		if n := goroutines(); n != 0 {
+			t.Errorf("%d goroutines before Run", n)
 		}
 		stop := run(t, r)
 		time.Sleep(6 * time.Minute)
@@ -184,6 +197,9 @@ func TestReporterReportsEachPeriod(t *testing.T) {
 		}
 		time.Sleep(10 * time.Hour)
 		stop()
+		if n := goroutines(); n != 0 {
+			t.Errorf("%d goroutines after Run has returned", n)
+		}
 		_, payloads := s.seen()
 		if len(payloads) < 9 || len(payloads) > 13 {
 			t.Errorf("%d reports in ten hours", len(payloads))
