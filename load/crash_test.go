@@ -79,17 +79,24 @@ func TestCrashPoints(t *testing.T) {
 	}
 }
 
-// TestAReceiptIsWrittenWhenItIsTimeToStop ends the run while the last event is on its way.
+// TestAReceiptIsWrittenWhenItIsTimeToStop ends the run while the last event is on its way, or when it has arrived.
 func TestAReceiptIsWrittenWhenItIsTimeToStop(t *testing.T) {
-	ledger, bucket := newLedger(t, 3, 3)
-	ctx, cancel := context.WithCancel(t.Context())
-	s := &sink{}
-	stopping := &stopping{Ledger: ledger, stop: cancel}
-	if _, err := load.Run(ctx, stopping, s, load.Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
-	}
-	if receipts := keys(t, bucket, "v1/receipts/"); len(receipts) != 1 || len(s.got) != 3 {
-		t.Errorf("receipts %v for %d events", receipts, len(s.got))
+	for _, arrived := range []bool{false, true} {
+		ledger, bucket := newLedger(t, 3, 3)
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &sink{before: func(context.Context, []telemetry.Track) error {
+			if !arrived {
+				cancel()
+			}
+			return nil
+		}}
+		stopping := &stopping{Ledger: ledger, stop: cancel}
+		if _, err := load.Run(ctx, stopping, s, load.Options{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+		if receipts := keys(t, bucket, "v1/receipts/"); len(receipts) != 1 || len(s.got) != 3 {
+			t.Errorf("receipts %v for %d events", receipts, len(s.got))
+		}
 	}
 }
 

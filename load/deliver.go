@@ -4,6 +4,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -39,7 +40,7 @@ func (t *tally) reasons() map[string]int64 {
 // deliver hands the events of a batch to the destination, several chunks at a time. What it holds in memory
 // does not grow with the batch. The first error ends the other deliveries.
 func (r *run) deliver(ctx context.Context, m *stage.Manifest) (t tally, err error) {
-	before := r.summary.Events
+	before, parent := r.summary.Events, ctx
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var deliveries sync.WaitGroup
@@ -64,6 +65,9 @@ func (r *run) deliver(ctx context.Context, m *stage.Manifest) (t tally, err erro
 	deliveries.Wait()
 	if err = context.Cause(ctx); err != nil {
 		pending := m.Files[0].Rows - (r.summary.Events - before)
+		if pending == 0 && parent.Err() != nil && errors.Is(err, context.Cause(parent)) {
+			return t, nil // it is time to stop, and all is done but the receipt
+		}
 		r.summary.Events += pending
 		r.summary.Pending += pending
 	}
