@@ -3,13 +3,9 @@
 package install
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -67,8 +63,8 @@ func Labels() map[string]string {
 // Objects returns the objects of an installation, in the order in which they are to be applied. They have their kinds and
 // no status; equal settings give equal objects. An error says which setting is wrong.
 func Objects(s Settings) ([]client.Object, error) {
-	if err := s.validate(); err != nil {
-		return nil, fmt.Errorf("set up the job: %w", err)
+	if err := s.Validate(); err != nil {
+		return nil, fmt.Errorf("read the settings: %w", err)
 	}
 	objects := []client.Object{s.namespace(), s.serviceAccount(CronJob, componentJob)}
 	if s.maintained() {
@@ -87,53 +83,6 @@ func Objects(s Settings) ([]client.Object, error) {
 		objects = append(objects, s.maintenanceCronJob())
 	}
 	return objects, nil
-}
-
-// validate finds what no schema of the resource can: what depends on more than one field, or on the cluster.
-func (s Settings) validate() error {
-	spec := &s.Spec
-	var errs []error
-	if s.ClusterID == "" {
-		errs = append(errs, errors.New("the ID of the cluster is not known: set spec.clusterID"))
-	}
-	if s.image() == "" {
-		errs = append(errs, errors.New("the image is not known: set spec.job.image"))
-	}
-	if !s.kube() && s.Results == nil {
-		errs = append(errs, errors.New("there is nothing to read: set spec.sources.kube to true, or spec.sources.tektonResults.address"))
-	}
-	if spec.Stage.S3 != nil && spec.Stage.Volume != nil {
-		errs = append(errs, errors.New("a stage is either an S3 bucket or a volume: remove one of spec.stage.s3 and spec.stage.volume"))
-	}
-	if s.window().max < s.window().lookback {
-		errs = append(errs, errors.New("spec.window.maxLookback is less than spec.window.lookback"))
-	}
-	if r := spec.Retention; r != nil && r.ExpireAfter != nil && r.ExpireAfter.Duration < s.window().max+day {
-		errs = append(errs, errors.New("spec.retention.expireAfter must be a day longer than spec.window.maxLookback: a run that reaches beyond what is kept sends events again"))
-	}
-	for _, name := range slices.Sorted(maps.Keys(spec.Job.Resources)) {
-		if !slices.Contains([]string{ContainerWindow, ContainerExtract, ContainerTransform, ContainerLoad, ContainerCompact, ContainerExpire}, name) {
-			errs = append(errs, fmt.Errorf("spec.job.resources: there is no container %q: use window, extract, transform, load, compact or expire", name))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-const day = 24 * time.Hour
-
-// span is how far back runs look. Its zeros were not set: the commands have defaults.
-type span struct{ lookback, max time.Duration }
-
-// window returns how far back runs look, with the defaults of the commands filled in.
-func (s Settings) window() span {
-	w := span{4 * time.Hour, 7 * day}
-	if d := s.Spec.Window.Lookback; d != nil {
-		w.lookback = d.Duration
-	}
-	if d := s.Spec.Window.MaxLookback; d != nil {
-		w.max = d.Duration
-	}
-	return w
 }
 
 func (s Settings) image() string {
