@@ -185,6 +185,7 @@ type S3 struct {
 	// prefix is a folder in the bucket.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^/?([A-Za-z0-9_=+@,:!-][A-Za-z0-9._=+@,:!-]*/?)*$`
 	Prefix string `json:"prefix,omitempty"`
 
 	// endpoint is the URL of the store: Amazon's by default.
