@@ -92,6 +92,9 @@ func (p program) summarise(c *cobra.Command, work func(context.Context, *slog.Lo
 	began := p.now()
 	ctx, span := observer.tracer.Start(c.Context(), "segment-bridge "+c.Name())
 	err = work(ctx, log, s)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("told to stop (%w): %w", context.Cause(ctx), err)
+	}
 	s.OK, s.Seconds = err == nil, p.now().Sub(began).Seconds()
 	if err != nil {
 		s.Error = err.Error()
