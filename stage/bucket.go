@@ -36,8 +36,9 @@ type Bucket interface {
 	// Put writes a whole object, or nothing of it, and returns its entity tag.
 	// The condition decides whether an object of that key is replaced: it is
 	// [io/fs.ErrExist] when the key is taken and the condition says IfAbsent, and
-	// [ErrChanged] when the tag is not IfMatch. After any other error the object
-	// may or may not have been written.
+	// [ErrChanged] when the tag is not IfMatch; it is [errors.ErrUnsupported] when the
+	// store refuses such conditions. After any other error the object may or may not
+	// have been written.
 	Put(ctx context.Context, key string, body io.ReadSeeker, condition Condition) (tag string, err error)
 	// List yields the objects whose key starts with prefix and sorts after the key
 	// after ("" for all), in ascending order of their keys.

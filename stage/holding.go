@@ -43,6 +43,14 @@ func (l *Ledger) holdings(ctx context.Context, destinations []string, orphan fun
 		for _, d := range destinations {
 			folders = append(folders, &folder{prefix: rejectedFolder(d)})
 		}
+		leased, err := l.subfolders(ctx, leaseRoot)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, d := range leased {
+			folders = append(folders, &folder{prefix: leaseFolder(d)})
+		}
 		for _, d := range destinations {
 			folders = append(folders, &folder{prefix: receiptFolder(d), receiptsOf: d})
 		}
@@ -149,9 +157,13 @@ func belongsTo(key, prefix string) (Batch, bool) {
 // destinations returns the destinations that the ledger knows: they have receipts,
 // or rejected events.
 func (l *Ledger) destinations(ctx context.Context) ([]string, error) {
+	return l.subfolders(ctx, "v1/receipts/", "v1/rejected/")
+}
+
+// subfolders returns the destinations that have a folder below one of the roots.
+func (l *Ledger) subfolders(ctx context.Context, roots ...string) ([]string, error) {
 	var names []string
-	for _, root := range []string{receiptFolder(""), rejectedFolder("")} {
-		root = strings.TrimSuffix(root, "/")
+	for _, root := range roots {
 		for after, more := "", true; more; {
 			more = false
 			for info, err := range l.bucket.List(ctx, root, after) {

@@ -49,7 +49,7 @@ func putError(err error, c stage.Condition) error {
 	case c.IfMatch != "" && codeOf(err) == minio.NoSuchKey:
 		return stage.ErrChanged
 	case status == http.StatusNotImplemented && c != (stage.Condition{}):
-		return &failure{"the store does not know conditional writes (If-None-Match, If-Match): use one that does", err}
+		return &failure{"the store does not know conditional writes (If-None-Match, If-Match): use one that does", errors.Join(errors.ErrUnsupported, err)}
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func TestPutMeetsFaults(t *testing.T) {
 		// The client sends again by itself and finds its own object.
 		{name: "the answer is lost", after: times(1, "PUT", drop), condition: stage.Condition{IfAbsent: true}, want: fs.ErrExist, stored: true},
 		{name: "the answer is lost and any may be replaced", after: times(1, "PUT", drop), stored: true},
-		{name: "no conditions", before: times(always, "PUT", status(501, "NotImplemented")), condition: stage.Condition{IfAbsent: true}, other: true},
+		{name: "no conditions", before: times(always, "PUT", status(501, "NotImplemented")), condition: stage.Condition{IfAbsent: true}, want: errors.ErrUnsupported},
 		{name: "gone meanwhile", before: times(always, "PUT", status(404, "NoSuchKey")), condition: stage.Condition{IfMatch: "x"}, want: stage.ErrChanged},
 		{name: "access denied", before: times(always, "PUT", status(403, "AccessDenied")), other: true},
 	} {

@@ -68,6 +68,8 @@ func (f *Faulty) Put(ctx context.Context, key string, body io.ReadSeeker, condit
 		return "", ErrFault
 	case fault == Lost && err == nil && condition.IfAbsent:
 		return "", fs.ErrExist
+	case fault == Lost && err == nil && condition.IfMatch != "":
+		return "", stage.ErrChanged
 	}
 	return tag, err
 }
