@@ -27,6 +27,9 @@ import (
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
 
+// shortLease keeps a process that is started again from waiting long for the dead one.
+const shortLease = "--lease=1s"
+
 // sampledKills is at how many moments a job is killed, spread over all there are.
 const sampledKills = 10
 
@@ -221,11 +224,11 @@ func (v *victim) job(minute int) {
 		}
 	}
 	if !v.containers {
-		for ; !v.start(append([]string{"run"}, extract()...)...); minute++ {
+		for ; !v.start(append([]string{"run", shortLease}, extract()...)...); minute++ {
 		}
 		return
 	}
-	for _, args := range [][]string{append([]string{"extract", "--out", v.spool}, extract()...), {"transform", "--in", v.spool}, {"load"}} {
+	for _, args := range [][]string{append([]string{"extract", "--out", v.spool}, extract()...), {"transform", "--in", v.spool}, {"load", shortLease}} {
 		for !v.start(args...) {
 		}
 	}

@@ -54,6 +54,10 @@ func (r *run) deliver(ctx context.Context, m *stage.Manifest) (t tally, err erro
 			break
 		}
 		slots <- struct{}{} // every delivery ends soon after ctx is done
+		if err := r.lease.check(ctx); err != nil {
+			stop(err)
+			break
+		}
 		deliveries.Go(func() {
 			defer func() { <-slots }()
 			verdicts, err := r.destination.Deliver(ctx, events)

@@ -32,6 +32,8 @@ type Ledger interface {
 	Reject(ctx context.Context, destination string, m *stage.Manifest, rows []stage.Rejection) (*stage.File, error)
 	Rejected(ctx context.Context, destination string, r stage.Range) iter.Seq2[stage.Batch, error]
 	Outstanding(ctx context.Context, destination string, b stage.Batch) (*stage.File, error)
+	Lease(ctx context.Context, destination string, b stage.Batch) (*stage.Lease, error)
+	SwapLease(ctx context.Context, old *stage.Lease, next stage.Lease) (*stage.Lease, error)
 	PutReceipt(ctx context.Context, r *stage.Receipt) error
 }
 
@@ -50,6 +52,13 @@ type Options struct {
 	// Rejected sends, of the batches that have a receipt, the events that the destination has rejected and
 	// not taken since, and nothing else.
 	Rejected bool
+	// Lease is how long this loader may be silent before others take over the batch that it is at work on,
+	// in whole seconds; 0 is [stage.DefaultLease]. Only those that deliver batches without a receipt share
+	// them: with DryRun, Force or Rejected all are delivered, whoever else does so.
+	Lease time.Duration
+	// Now and Wait, unless nil, are the clock of the leases: for tests whose time is a number.
+	Now  func() time.Time
+	Wait func(ctx context.Context, d time.Duration) error
 	// Progress, unless nil, is called with the counts so far after each delivery, one call at a time.
 	Progress func(Summary)
 	// Logger may be nil.
@@ -62,8 +71,10 @@ type Summary struct {
 	// Batches have a receipt now; Corrupt ones were passed over.
 	Batches int `json:"batches"`
 	Corrupt int `json:"corrupt"`
+	// Held batches were left to other loaders that are at work on them.
+	Held int `json:"held,omitempty"`
 	// Events are those of the batches that were begun: Delivered, Rejected for good, and Pending, which
-	// the next run sends again together with the rest of their batch.
+	// the next run, or the loader that has taken over, sends again together with the rest of their batch.
 	Events    int64 `json:"events"`
 	Delivered int64 `json:"delivered"`
 	Rejected  int64 `json:"rejected"`
@@ -73,31 +84,19 @@ type Summary struct {
 	Bytes    int64 `json:"bytes"`
 }
 
-// Run delivers the batches that the destination has no receipt for, oldest first, and writes their receipts.
+// Run delivers the batches that the destination has no receipt for, oldest first, and writes their receipts. It
+// shares them with others that do the same.
 //
 // It ends with the first error of the destination or the bucket, and leaves the batch at hand without a
 // receipt. A corrupt batch stops no other: its error comes at the end.
 func Run(ctx context.Context, ledger Ledger, destination Destination, o Options) (Summary, error) {
 	r := newRun(ledger, destination, o)
 	requests, bytes := r.traffic()
-	var corrupt []error
-	err := r.each(ctx, func(b stage.Batch) error {
-		err := r.batch(ctx, b)
-		if err != nil {
-			err = fmt.Errorf("load batch %s: %w", b, err)
-		}
-		if errors.Is(err, stage.ErrCorrupt) {
-			r.logger.ErrorContext(ctx, "batch is corrupt and passed over", "destination", destination.Name(), "batch", b.String(), "error", err)
-			r.summary.Corrupt++
-			corrupt = append(corrupt, err)
-			return nil
-		}
-		return err
-	})
+	err := r.passes(ctx)
 	r.summary.Requests, r.summary.Bytes = r.traffic()
 	r.summary.Requests -= requests
 	r.summary.Bytes -= bytes
-	return r.summary, errors.Join(append(corrupt, err)...)
+	return r.summary, errors.Join(append(r.corrupt, err)...)
 }
 
 type run struct {
@@ -107,6 +106,10 @@ type run struct {
 	limiter     *rate.Limiter
 	logger      *slog.Logger
 	chunkEvents int
+	corrupt     []error
+	quarantined map[stage.Batch]bool // the corrupt ones
+	share       *share               // nil when nothing is shared
+	lease       *lease               // of the batch at hand, if it is shared
 
 	mu      sync.Mutex // guards summary while deliveries go on
 	summary Summary
@@ -116,7 +119,10 @@ func newRun(ledger Ledger, destination Destination, o Options) *run {
 	r := &run{
 		Options: o, ledger: ledger, destination: destination, logger: o.Logger,
 		limiter: rate.NewLimiter(rate.Inf, 0), chunkEvents: maxChunkEvents,
-		summary: Summary{Destination: destination.Name()},
+		summary: Summary{Destination: destination.Name()}, quarantined: map[stage.Batch]bool{},
+	}
+	if !o.DryRun && !o.Force && !o.Rejected {
+		r.share = newShare(ledger, destination.Name(), o)
 	}
 	r.InFlight = cmp.Or(o.InFlight, 4)
 	if r.logger == nil {
@@ -128,6 +134,66 @@ func newRun(ledger Ledger, destination Destination, o Options) *run {
 		r.limiter = rate.NewLimiter(rate.Limit(o.Rate), r.chunkEvents)
 	}
 	return r
+}
+
+// passes delivers the batches, in one pass over them unless other loaders are about.
+func (r *run) passes(ctx context.Context) error {
+	for {
+		if err := r.each(ctx, func(b stage.Batch) error { return r.pass(ctx, b) }); err != nil || r.share == nil {
+			return err
+		}
+		r.summary.Held = len(r.share.held)
+		if again, err := r.share.again(ctx); err != nil || !again {
+			return err
+		}
+	}
+}
+
+// pass delivers one batch, unless it is corrupt.
+func (r *run) pass(ctx context.Context, b stage.Batch) error {
+	if r.quarantined[b] {
+		return nil
+	}
+	err := r.claimed(ctx, b)
+	if err != nil {
+		err = fmt.Errorf("load batch %s: %w", b, err)
+	}
+	if errors.Is(err, stage.ErrCorrupt) {
+		r.logger.ErrorContext(ctx, "batch is corrupt and passed over", "destination", r.destination.Name(), "batch", b.String(), "error", err)
+		r.summary.Corrupt++
+		r.corrupt, r.quarantined[b] = append(r.corrupt, err), true
+		return nil
+	}
+	return err
+}
+
+// claimed delivers one batch, unless it is that of another loader.
+func (r *run) claimed(ctx context.Context, b stage.Batch) (err error) {
+	if r.share == nil {
+		return r.batch(ctx, b)
+	}
+	if r.lease, err = r.share.claim(ctx, b); err != nil || r.lease == nil {
+		return err
+	}
+	held, lost := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { r.lease.keep(held, lost) })
+	err = r.batch(held, b)
+	cause := context.Cause(held)
+	lost(nil)
+	keeper.Wait()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errLost) || errors.Is(cause, errLost):
+		r.logger.WarnContext(ctx, "batch is left to another loader", "destination", r.destination.Name(), "batch", b.String(), "error", errLost)
+		r.share.held[b] = sighting{at: r.share.waited}
+		return nil
+	}
+	if released := r.lease.release(ctx); released != nil {
+		r.logger.WarnContext(ctx, "lease is not released, which delays the next delivery", "batch", b.String(), "error", released)
+	}
+	return err
 }
 
 // each calls f with the batches to deliver.
@@ -176,6 +242,9 @@ func (r *run) batch(ctx context.Context, b stage.Batch) error {
 	}
 	started := time.Now().UTC()
 	t, err := r.deliver(ctx, what)
+	if err == nil {
+		err = r.lease.check(ctx)
+	}
 	if err == nil && !r.DryRun {
 		err = r.settle(ctx, m, t, started)
 	}

@@ -249,7 +249,7 @@ func TestForceSendsAgain(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if _, err := load.Run(t.Context(), ledger, s, load.Options{Range: stage.Range{Since: first.Add(2 * time.Hour)}}); err != nil {
+		if _, err := load.Run(t.Context(), ledger, s, load.Options{Range: stage.Range{Since: first.Add(2 * time.Hour)}, Wait: instantly}); err != nil {
 			t.Fatal(err)
 		}
 	}

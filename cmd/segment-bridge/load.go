@@ -32,11 +32,13 @@ type destinationFlags struct {
 	rate         int
 	inFlight     int
 	patience     time.Duration
+	lease        time.Duration
 	dryRun       bool
+	network      networkFlags
 }
 
 func (d *destinationFlags) register(f *pflag.FlagSet) {
-	f.StringSliceVar(&d.destinations, "destination", nil, "where to deliver, repeatable: segment, file:PATH (one track call a line), stdout (env SEGMENT_BRIDGE_DESTINATION; default: segment when there is a write key, else none)")
+	f.StringSliceVar(&d.destinations, "destination", nil, "where to deliver, repeatable: segment, splunk, kong (its line format), file:PATH (one track call a line), stdout (env SEGMENT_BRIDGE_DESTINATION; default: segment when there is a write key, else none)")
 	f.Var(&d.writeKey, "segment-write-key", "Segment write key; set it by the environment variable SEGMENT_WRITE_KEY, where others cannot see it")
 	f.StringVar(&d.writeKeyFile, "segment-write-key-file", "", "file with the Segment write key")
 	f.StringVar(&d.url, "segment-url", "", "Segment or a compatible API (env SEGMENT_BATCH_API; default: https://api.segment.io)")
@@ -44,7 +46,9 @@ func (d *destinationFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&d.rate, "rate", load.DefaultRate, "events a second to each destination; 0 is no limit")
 	f.IntVar(&d.inFlight, "in-flight", 4, "requests to each destination at the same time")
 	f.DurationVar(&d.patience, "patience", 15*time.Minute, "how long one delivery may take with all its retries; what is left goes out with the next run")
+	f.DurationVar(&d.lease, "lease", stage.DefaultLease, "how long this process may be silent before other loaders of the stage take over the batch that it is at work on (1s to 1h)")
 	f.BoolVar(&d.dryRun, "dry-run", false, "print the exact bodies that would be sent, send nothing and write nothing to the stage")
+	d.network.register(f)
 }
 
 // key returns the write key that the flags, the environment or a file give.
@@ -70,6 +74,9 @@ type destinations struct {
 
 // openDestinations opens what the flags choose. Nothing is dialled yet.
 func (p program) openDestinations(flags *destinationFlags, s *summary, log *slog.Logger) (*destinations, error) {
+	if flags.lease < time.Second || flags.lease > stage.MaxLease {
+		return nil, usagef("--lease %s is not between 1s and %s", flags.lease, stage.MaxLease)
+	}
 	key, err := flags.key()
 	if err != nil {
 		return nil, err
@@ -121,7 +128,7 @@ func (p program) openDestination(value string, key load.Secret, flags *destinati
 		}
 		return destination, nil
 	default:
-		return nil, usagef("--destination %q is not known: use segment, file:PATH or stdout", value)
+		return p.openNetwork(value, flags, log)
 	}
 }
 
@@ -144,7 +151,7 @@ func (d *destinations) load(ctx context.Context, ledger *stage.Ledger, s *summar
 			ctx, end := phase(ctx, "load "+destination.Name())
 			defer func() { end(errs[i]) }()
 			summaries[i], errs[i] = load.Run(ctx, ledger, destination, load.Options{
-				Rate: d.flags.rate, InFlight: d.flags.inFlight, DryRun: d.flags.dryRun,
+				Rate: d.flags.rate, InFlight: d.flags.inFlight, Lease: d.flags.lease, DryRun: d.flags.dryRun,
 				Range: selected.Range, Force: selected.force, Rejected: selected.rejected, Progress: d.progress, Logger: d.log,
 			})
 			if errs[i] != nil {
@@ -174,7 +181,10 @@ func (p program) loadCommand() *cobra.Command {
 		Use:   "load",
 		Short: "Deliver every staged batch that has no receipt",
 		Long: `load delivers the batches that have no receipt for a destination, oldest first, and writes a receipt for each. Events that a
-destination refuses for good go to rejected/ in the stage.`,
+destination refuses for good go to rejected/ in the stage.
+
+Several may run at the same time: they share the batches. One that has nothing left to do but what others are at work on
+leaves that to them, once it has seen that they are alive ("held" in the summary); what a dead one held it takes over.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
 				return p.deliver(ctx, log, &place, &flags, s, portion{})

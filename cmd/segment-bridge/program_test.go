@@ -52,6 +52,7 @@ func TestUsage(t *testing.T) {
 		{args: []string{"run", "--stage", "ftp://x", "--source", "dir:" + dir, "--cluster-id", "c"}, want: "file://"},
 		{args: []string{"run", "--stage", stage, "--destination", "kafka"}, want: "use segment, file:PATH or stdout"},
 		{args: []string{"run", "--stage", stage, "--destination", "segment"}, want: "SEGMENT_WRITE_KEY"},
+		{args: []string{"load", "--stage", stage, "--lease", "2h"}, want: "between 1s and 1h"},
 		{args: []string{"run", "--stage", stage, "--since", "yesterday"}, want: "a span before now such as 24h"},
 		{
 			args: []string{"run", "--stage", stage, "--source", "dir:" + dir, "--cluster-id", "c", "--since", "2026-01-02", "--until", "2026-01-01"},

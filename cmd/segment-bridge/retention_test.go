@@ -85,10 +85,10 @@ func TestCompactAndExpire(t *testing.T) {
 		return n
 	}
 	all := len(receiver.Events())
-	if count() != 12 {
-		t.Fatalf("%d objects, want 4 batches of 3", count())
+	if count() != 16 {
+		t.Fatalf("%d objects, want 4 batches of 4", count())
 	}
-	want := stage.Compacted{Days: 1, Replaced: 2, Merged: 1, Removed: 6}
+	want := stage.Compacted{Days: 1, Replaced: 2, Merged: 1, Removed: 8}
 	for _, args := range []string{"compact --grace 0 --dry-run", "compact --grace 0"} {
 		s, _ := do(strings.Fields(args)...)
 		want.Events, want.Bytes = s.Compacted.Events, s.Compacted.Bytes
@@ -96,17 +96,17 @@ func TestCompactAndExpire(t *testing.T) {
 			t.Errorf("%s: %+v", args, s.Compacted)
 		}
 	}
-	if s, _ := do("compact"); *s.Compacted != (stage.Compacted{}) || count() != 9 {
+	if s, _ := do("compact"); *s.Compacted != (stage.Compacted{}) || count() != 11 {
 		t.Errorf("compacted again: %+v, %d objects", s.Compacted, count())
 	}
 	if do("load"); len(receiver.Events())+len(receiver.Duplicates()) != all {
 		t.Error("compaction made a load send something")
 	}
 	s, stdout := do("expire", "--older-than", "2026-01-07", "--dry-run")
-	if *s.Expired != (stage.Expired{Batches: 2, Objects: 6, Bytes: s.Expired.Bytes}) || strings.Count(stdout, "\n") != 6 || count() != 9 {
+	if *s.Expired != (stage.Expired{Batches: 2, Objects: 7, Bytes: s.Expired.Bytes}) || strings.Count(stdout, "\n") != 7 || count() != 11 {
 		t.Errorf("dry run: %+v, %d objects\n%s", s.Expired, count(), stdout)
 	}
-	if s, _ := do("expire", "--older-than", "2026-01-07"); s.Expired.Batches != 2 || count() != 3 {
+	if s, _ := do("expire", "--older-than", "2026-01-07"); s.Expired.Batches != 2 || count() != 4 {
 		t.Errorf("expired %+v, %d objects are left", s.Expired, count())
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/segment-bridge/segment-bridge/extract"
 	"github.com/segment-bridge/segment-bridge/internal/jobtest"
@@ -199,6 +200,16 @@ func (p *process) RoundTrip(req *http.Request) (response *http.Response, err err
 		return nil, err
 	}
 	return response, nil
+}
+
+// wait is waiting that takes no time.
+func (p *process) wait(context.Context, time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead {
+		return errKilled
+	}
+	return nil
 }
 
 // A source is read at a cost of one point before and one after.

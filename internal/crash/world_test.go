@@ -66,10 +66,11 @@ const (
 	eventFolder    = "v1/events/"
 	manifestFolder = "v1/manifests/"
 	receiptFolder  = "v1/receipts/" + destination + "/"
+	leaseFolder    = "v1/leases/" + destination + "/"
 )
 
 // volatile are the values in documents that differ from one run to the next.
-var volatile = regexp.MustCompile(`"(seconds|started|finished)": [^,\n]*`)
+var volatile = regexp.MustCompile(`"(seconds|started|finished|holder|epoch)": [^,\n]*`)
 
 type digest = [sha256.Size]byte
 
@@ -208,6 +209,7 @@ func (c *content) add(ctx context.Context, b stage.Bucket, ledger *stage.Ledger,
 	}
 	committed := batch{manifest: m}
 	delete(c.orphans, manifestFolder+id.String()+".json")
+	delete(c.orphans, leaseFolder+id.String()+".json")
 	for _, f := range m.Files {
 		delete(c.orphans, f.Key)
 	}

@@ -53,6 +53,9 @@ type Job struct {
 	Lookback, MaxLookback time.Duration
 	// Rate is the most events in a second; 0 is no limit.
 	Rate int
+	// Now and Wait are the clock of leases, as in [load.Options].
+	Now  func() time.Time
+	Wait func(ctx context.Context, d time.Duration) error
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -196,7 +199,7 @@ func (j *Job) Load(ctx context.Context) (load.Summary, error) {
 	if j.Destination == nil {
 		return load.Summary{}, nil
 	}
-	summary, err := load.Run(ctx, j.Ledger(), j.Destination, load.Options{Rate: j.Rate, Logger: j.Logger})
+	summary, err := load.Run(ctx, j.Ledger(), j.Destination, load.Options{Rate: j.Rate, Now: j.Now, Wait: j.Wait, Logger: j.Logger})
 	if err != nil {
 		err = fmt.Errorf("deliver to %s: %w", j.Destination.Name(), err)
 	}
