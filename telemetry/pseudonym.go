@@ -127,7 +127,12 @@ func (p *Pseudonymizer) KeyID() string {
 	if p.key == nil {
 		return ""
 	}
-	mac := hmac.New(sha256.New, p.key)
+	return KeyID(p.key)
+}
+
+// KeyID identifies a key as [Pseudonymizer.KeyID] does, for those who keep the key and hide no names.
+func KeyID(key []byte) string {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("key id"))
 	return hex.EncodeToString(mac.Sum(nil)[:4])
 }

@@ -30,6 +30,7 @@ var environment = map[string]string{
 	"results-token":      "TEKTON_RESULTS_TOKEN",
 	"log-level":          "SEGMENT_BRIDGE_LOG_LEVEL",
 	"destination":        "SEGMENT_BRIDGE_DESTINATION",
+	"image":              "SEGMENT_BRIDGE_IMAGE",
 }
 
 // settle gives each flag that was not set on the command line its value from the

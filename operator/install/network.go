@@ -107,15 +107,12 @@ func toNamespace(name string) networkingv1.NetworkPolicyEgressRule {
 // toURL is to the host and the port of a URL, or of host:port, as closely as policies can say it: the namespace of a
 // service in the cluster, an address, or the port alone.
 func toURL(raw string) networkingv1.NetworkPolicyEgressRule {
-	if !strings.Contains(raw, "://") {
-		raw = "https://" + raw
-	}
-	u, err := url.Parse(raw)
+	u, err := parseAddress(raw)
 	if err != nil {
 		return to(ports(corev1.ProtocolTCP, 443)) // what takes the URL says what is wrong with it
 	}
-	if labels := strings.Split(u.Hostname(), "."); len(labels) >= 3 && labels[2] == "svc" {
-		return toNamespace(labels[1])
+	if namespace := serviceNamespace(u); namespace != "" {
+		return toNamespace(namespace)
 	}
 	port := map[string]int32{"http": 80, "grpc": 80}[u.Scheme]
 	if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
@@ -125,6 +122,30 @@ func toURL(raw string) networkingv1.NetworkPolicyEgressRule {
 		return to(ports(corev1.ProtocolTCP, cmp.Or(port, 443)), address(ip))
 	}
 	return to(ports(corev1.ProtocolTCP, cmp.Or(port, 443)))
+}
+
+// ServiceNamespace returns the namespace of the service that a URL, or host:port, names, such as api.results.svc:8080; ""
+// when it names none.
+func ServiceNamespace(address string) string {
+	u, err := parseAddress(address)
+	if err != nil {
+		return ""
+	}
+	return serviceNamespace(u)
+}
+
+func serviceNamespace(u *url.URL) string {
+	if labels := strings.Split(u.Hostname(), "."); len(labels) >= 3 && labels[2] == "svc" {
+		return labels[1]
+	}
+	return ""
+}
+
+func parseAddress(raw string) (*url.URL, error) {
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw
+	}
+	return url.Parse(raw)
 }
 
 func to(ports []networkingv1.NetworkPolicyPort, peers ...networkingv1.NetworkPolicyPeer) networkingv1.NetworkPolicyEgressRule {
