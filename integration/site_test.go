@@ -24,6 +24,7 @@ import (
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
+	"github.com/segment-bridge/segment-bridge/stage"
 )
 
 func TestMain(m *testing.M) { world.Main(m) }
@@ -261,15 +262,17 @@ type summary struct {
 	Error    string
 	Degraded []string
 	Sources  []struct {
-		Name, Outcome    string
-		Objects, Records int64
-		Bytes            int64
-		Error            string
+		Name, Outcome             string
+		Objects, Records, Invalid int64
+		Bytes                     int64
+		Error                     string
 	}
 	Staged *struct {
 		Batch                                       string
 		Events, AlreadyStaged, Duplicates, Rejected int64
 	}
+	Compacted    *stage.Compacted
+	Expired      *stage.Expired
 	Destinations []struct {
 		Name                                 string
 		Batches, Events, Delivered, Rejected int64
