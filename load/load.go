@@ -4,7 +4,7 @@
 // the destination's protocol allows, and writes down what became of each batch.
 //
 // The destinations live in sub-packages named after what they talk to: segment,
-// splunk, file.
+// splunk, kongline, file.
 package load
 
 import (
@@ -28,6 +28,13 @@ type Destination interface {
 	Deliver(ctx context.Context, events []telemetry.Track) ([]telemetry.Verdict, error)
 	// Close releases what the destination holds and makes durable what it took.
 	Close() error
+}
+
+// An Assurer is a destination that says how much "delivered" means. Receipts show it.
+type Assurer interface {
+	// Assurance returns "sent" if the protocol has no answer, "accepted" if the server said that it took
+	// the events, and "indexed" if it said that they can be found.
+	Assurance() string
 }
 
 // A Metered destination counts its traffic. Summaries show it.

@@ -287,6 +287,9 @@ func (r *run) settle(ctx context.Context, m *stage.Manifest, t tally, started ti
 		_, err := r.ledger.Receipt(ctx, name, m.ID())
 		receipt.Replay = !errors.Is(err, fs.ErrNotExist)
 	}
+	if a, ok := r.destination.(Assurer); ok {
+		receipt.Assurance = a.Assurance()
+	}
 	var err error
 	if receipt.Rejections, err = r.ledger.Reject(ctx, name, m, t.rejections); err != nil {
 		return err

@@ -34,6 +34,9 @@ type Receipt struct {
 	Events    int64 `json:"events"`
 	Delivered int64 `json:"delivered"`
 	Rejected  int64 `json:"rejected"`
+	// Assurance is what the destination's protocol lets anybody know of the delivered events: "sent",
+	// "accepted" or "indexed"; empty if the destination does not say.
+	Assurance string `json:"assurance,omitempty"`
 	// Reasons counts the rejected events by reason; Rejections has them.
 	Reasons    map[string]int64 `json:"reasons,omitempty"`
 	Rejections *File            `json:"rejections,omitempty"`

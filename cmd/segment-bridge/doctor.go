@@ -58,7 +58,7 @@ func (p program) doctorCommand() *cobra.Command {
 		Short: "Check configuration, rights and the store, and say what to fix",
 		Long: `doctor takes the flags of run and checks all that a run needs: the configuration, whose cluster it is, the right to list each
 kind of object, Tekton Results, the stage and what its store promises, and the shape of each destination's settings. It
-changes nothing, but for small objects under v1/probe/ in the stage, which it removes, and it sends nothing to a destination.
+changes nothing, but for small objects under v1/probe/ in the stage, which it removes, and it sends no event to a destination.
 
 Exit codes: 0 a run would work; 1 something is to fix; 2 something is to fix in the configuration.`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -116,7 +116,7 @@ func (d *doctor) examine(ctx context.Context) {
 		}
 	}
 	d.stage(ctx)
-	d.destinations()
+	d.destinations(ctx)
 }
 
 // identity checks whose cluster it is, and that its names can be hidden.
@@ -290,8 +290,8 @@ func (d *doctor) promise(check string, kept bool, text string, broken error) {
 	}
 }
 
-// destinations checks the settings of each destination. Nothing is sent.
-func (d *doctor) destinations() {
+// destinations checks the settings of each destination, and asks those that can be asked. No event is sent.
+func (d *doctor) destinations(ctx context.Context) {
 	key, err := d.targets.key()
 	if err != nil {
 		d.found("destination", err, "")
@@ -308,19 +308,17 @@ func (d *doctor) destinations() {
 		kind, path, _ := strings.Cut(value, ":")
 		var notes notes
 		flags := d.targets
-		flags.dryRun = kind != "segment" // a file is not made
+		flags.dryRun = kind == "file" || kind == "stdout" // a file is not made
+		var text string
 		destination, err := d.program.openDestination(value, key, &flags, slog.New(&notes))
 		if err == nil {
-			err = destination.Close()
+			text, err = checkDestination(ctx, kind, destination)
+			err = errors.Join(err, destination.Close())
 		}
 		if err == nil && kind == "file" {
 			if _, statErr := os.Stat(filepath.Dir(path)); statErr != nil {
 				err = usagef("open destination: the folder of the file is missing: create it")
 			}
-		}
-		text := "the settings are in order"
-		if kind == "segment" {
-			text = "key and address have the right shape. Whether the key is right no answer tells, not even 200: look at the source's debugger in Segment"
 		}
 		if err != nil || len(notes) == 0 {
 			d.found("destination "+kind, err, "%s", text)

@@ -30,6 +30,10 @@ var environment = map[string]string{
 	"results-token":      "TEKTON_RESULTS_TOKEN",
 	"log-level":          "SEGMENT_BRIDGE_LOG_LEVEL",
 	"destination":        "SEGMENT_BRIDGE_DESTINATION",
+	"splunk-url":         "SPLUNK_HEC_URL",
+	"splunk-token":       "SPLUNK_HEC_TOKEN",
+	"splunk-index":       "SPLUNK_HEC_INDEX",
+	"kong-address":       "KONG_LINE_ADDRESS",
 	"image":              "SEGMENT_BRIDGE_IMAGE",
 }
 

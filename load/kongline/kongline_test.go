@@ -23,6 +23,7 @@ import (
 var (
 	_ load.Destination = (*kongline.Destination)(nil)
 	_ load.Metered     = (*kongline.Destination)(nil)
+	_ load.Assurer     = (*kongline.Destination)(nil)
 )
 
 func TestContract(t *testing.T) {

@@ -27,6 +27,7 @@ import (
 var (
 	_ load.Destination = (*splunk.Destination)(nil)
 	_ load.Metered     = (*splunk.Destination)(nil)
+	_ load.Assurer     = (*splunk.Destination)(nil)
 )
 
 // newDestination returns a destination without a network, with the log of what it says.
