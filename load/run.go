@@ -158,14 +158,17 @@ func (r *run) pass(ctx context.Context, b stage.Batch) error {
 	if err != nil {
 		err = fmt.Errorf("load batch %s: %w", b, err)
 	}
-	if errors.Is(err, stage.ErrCorrupt) {
-		r.logger.ErrorContext(ctx, "batch is corrupt and passed over", "destination", r.destination.Name(), "batch", b.String(), "error", err)
+	if unusable(err) {
+		r.logger.ErrorContext(ctx, "batch cannot be read and is passed over", "destination", r.destination.Name(), "batch", b.String(), "error", err)
 		r.summary.Corrupt++
 		r.corrupt, r.quarantined[b] = append(r.corrupt, err), true
 		return nil
 	}
 	return err
 }
+
+// unusable reports whether an object of the stage is damaged or of a newer release.
+func unusable(err error) bool { return errors.Is(err, stage.ErrCorrupt) || errors.Is(err, stage.ErrNewer) }
 
 // claimed delivers one batch, unless it is that of another loader.
 func (r *run) claimed(ctx context.Context, b stage.Batch) (err error) {
@@ -208,7 +211,7 @@ func (r *run) each(ctx context.Context, f func(stage.Batch) error) error {
 	for b, err := range batches {
 		if err == nil && !r.Force && !r.Rejected && r.Range != (stage.Range{}) {
 			_, missing := r.ledger.Receipt(ctx, r.destination.Name(), b)
-			if missing == nil {
+			if missing == nil || unusable(missing) { // whatever the receipt says, there is one
 				continue
 			}
 			if !errors.Is(missing, fs.ErrNotExist) {
