@@ -168,7 +168,9 @@ func (r *run) pass(ctx context.Context, b stage.Batch) error {
 }
 
 // unusable reports whether an object of the stage is damaged or of a newer release.
-func unusable(err error) bool { return errors.Is(err, stage.ErrCorrupt) || errors.Is(err, stage.ErrNewer) }
+func unusable(err error) bool {
+	return errors.Is(err, stage.ErrCorrupt) || errors.Is(err, stage.ErrNewer)
+}
 
 // claimed delivers one batch, unless it is that of another loader.
 func (r *run) claimed(ctx context.Context, b stage.Batch) (err error) {
