@@ -1,22 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package telemetry is the contract of segment-bridge: what may be recorded
-// about a cluster, what may leave it, and how names are hidden.
+// Package telemetry lets a program that runs in Kubernetes report how it is used:
+// what is collected is listed beforehand with the reason for each item, people can see
+// what would be sent before they agree, and what an upgrade adds waits until they
+// agree again.
 //
-// Its words, as the rest of the program uses them:
+// # Embedding it
 //
-//   - A [Pseudonym] stands for a name. Only a [Pseudonymizer] makes one, and
-//     there is no way back.
-//   - A record (package record) is what was learnt about one object.
+// A [Reporter] asks each [Provider] for its metrics, once each period and whenever
+// [Reporter.Report] is called, and hands one event to each [Destination]:
+//
+//		collect -> policy -> queue -> destinations
+//
+//	  - Collecting: a provider records each metric in [Readings]: its value, or an
+//	    [Outcome] that says why there is none. Zero never stands for "not known". One
+//	    that fails, panics, is slow or hangs costs its own metrics and nothing else.
+//	  - Policy: numbers are rounded down to buckets, words come from closed lists, and
+//	    names become pseudonyms as they are recorded. [Consent] says who may turn
+//	    telemetry on and off, and to which plan they agreed.
+//	  - Queue: each destination has its own, of bounded length. The oldest report gives
+//	    way, and is counted.
+//	  - Destinations: each is tried until it takes the reports, ever more rarely, and
+//	    does not keep the others waiting. An outage is one warning.
+//
+// [NewReporter] starts nothing, [Reporter.Run] owns every goroutine, and while
+// telemetry is off nothing is collected, dialled, looked up or written. A Reporter can
+// be added to a controller-runtime manager as it is: it runs in the leader only.
+// [Reporter.Preview] shows what would be sent, and [Reporter.Status] says whether
+// anything is, and who decided so. Set up anew, the library is off.
+//
+// # What may leave
+//
+//   - A [Plan], the tracking plan, lists every event and every property that may leave,
+//     each with its type, unit, allowed words or buckets, reason, sensitivity and
+//     source; [Plan.Check] refuses the rest. A metric is a property of the reporter's
+//     event. The data dictionary, as Markdown or JSON Schema, is made from the plan;
+//     its hash is what people agree to, and [Plan.Diff] what changed between two.
 //   - An [Event] is one thing that happened, with typed properties. There is no
 //     property type that could hold free text.
-//   - A [Plan], the tracking plan, lists every event and every property that
-//     may leave, each with its type, unit, reason, sensitivity and source;
-//     [Plan.Check] refuses the rest. The plan of the bridge is in package
-//     catalogue; PLAN.md and plan.schema.json beside this file are made from it.
-//   - A [Track] is an event as bytes: the track call that is staged, previewed
-//     and sent, the same JSON each time.
+//   - A [Pseudonym] stands for a name. Only a [Pseudonymizer] makes one, and there is
+//     no way back.
+//   - A [Track] is an event as bytes: the track call that is staged, previewed and
+//     sent, the same JSON each time.
 //
-// The package imports the standard library alone, so that a program embedding
-// it takes on no other dependency.
+// They are also the contract between the parts of segment-bridge, whose plan is in
+// package catalogue (PLAN.md and plan.schema.json beside this file are made from it)
+// and whose records, what was learnt about one object, are in package record.
+//
+// The package imports the standard library alone, so that a program embedding it takes
+// on no other dependency. What it promises to stay is in api.txt and docs/library.md.
 package telemetry
