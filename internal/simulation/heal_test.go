@@ -110,13 +110,32 @@ func TestSegmentDownForThreeDays(t *testing.T) {
 	for n := 8; n < 80; n++ { // staging goes on, and each run says what waits
 		a := w.at(t, n)
 		if a.outcome.Staged.Manifest == nil || a.err == nil || a.outcome.Loaded.Pending == 0 ||
-			!strings.Contains(a.err.Error(), "the events stay in the stage; load again later") {
+			!strings.Contains(a.err.Error(), "the events stay in the stage") {
 			t.Errorf("hour %d: staged %+v, loaded %+v, %v", n, a.outcome.Staged, a.outcome.Loaded, a.err)
 		}
 		w.wantUsual(t, n)
 	}
 	if a := w.at(t, 80); a.err != nil || a.outcome.Loaded.Batches != 73 || a.outcome.Loaded.Pending != 0 {
 		t.Errorf("the first run afterwards loaded %+v, %v", a.outcome.Loaded, a.err)
+	}
+}
+
+func TestLoadersShareWhatWaits(t *testing.T) {
+	w := busy(t, 84, 0, 0)
+	w.weather.add(theReceiver, hour(7).Add(time.Minute), 72*time.Hour, down)
+	w.plan[79].loaders = 2 // in hour 80
+	healed(t, w)
+	var batches []int
+	for _, a := range w.actors {
+		if began := a.launched.Sub(hour(80)); began >= 0 && began < time.Hour {
+			batches = append(batches, a.outcome.Loaded.Batches)
+			if a.err != nil || a.outcome.Loaded.Batches < 10 || a.outcome.Loaded.Held != 0 {
+				t.Errorf("a loader of three: %+v, %v", a.outcome.Loaded, a.err)
+			}
+		}
+	}
+	if len(batches) != 3 || batches[0]+batches[1]+batches[2] != 73 {
+		t.Errorf("the loaders delivered %v batches, want 73 in all", batches)
 	}
 }
 

@@ -26,6 +26,7 @@ func TestCheckerCatches(t *testing.T) {
 		{"a manifest that is written before its data", "a manifest names it", func(b stage.Bucket) stage.Bucket { return &hasty{Bucket: b} }, false},
 		{"a ledger that forgets its history", "is staged twice", func(b stage.Bucket) stage.Bucket { return forgetful{b} }, false},
 		{"a receipt that is written and lost", "has no receipt", func(b stage.Bucket) stage.Bucket { return careless{b} }, false},
+		{"leases that anyone may replace", "nothing had gone wrong", func(b stage.Bucket) stage.Bucket { return lawless{b} }, false},
 		{"a source that fails and does not say so", "is lost", func(b stage.Bucket) stage.Bucket { return b }, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -114,6 +115,16 @@ func (c careless) Put(ctx context.Context, key string, body io.ReadSeeker, condi
 		return "", nil
 	}
 	return c.Bucket.Put(ctx, key, body, condition)
+}
+
+// A lawless bucket keeps no conditions on leases.
+type lawless struct{ stage.Bucket }
+
+func (l lawless) Put(ctx context.Context, key string, body io.ReadSeeker, condition stage.Condition) (string, error) {
+	if strings.HasPrefix(key, "v1/leases/") {
+		condition = stage.Condition{}
+	}
+	return l.Bucket.Put(ctx, key, body, condition)
 }
 
 // A liar takes a failure for the end.

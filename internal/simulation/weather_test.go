@@ -104,6 +104,10 @@ type appointment struct {
 	skew time.Duration
 	// second says that another job runs at the same time.
 	second bool
+	// loaders is how many processes load at the same time and do nothing else; loader
+	// says that this is one of them.
+	loaders int
+	loader  bool
 	// killed, unless 0, is after how many operations the job is killed, frozen after
 	// how many it hangs until later jobs have run.
 	killed, frozen int
@@ -121,6 +125,9 @@ func (c *creator) appointments(n int) []appointment {
 			a.skew = c.between(-5*time.Minute, 5*time.Minute)
 		}
 		a.second = c.chance(12)
+		if c.chance(12) {
+			a.loaders = 1 + c.IntN(2)
+		}
 		if c.chance(12) {
 			a.killed = 1 + c.IntN(40)
 		}

@@ -72,6 +72,10 @@ func newWorld(seed uint64, dir string) *world {
 	w.end = w.plan[len(w.plan)-1].at.Add(c.between(time.Hour, 6*time.Hour))
 	c.end = w.end
 	w.weather = c.weather()
+	if c.chance(20) { // then nothing is to be delivered again
+		delete(w.weather, theBucket)
+		delete(w.weather, theReceiver)
+	}
 	c.anchors = w.weather.anchors()
 	for _, p := range w.plan {
 		c.anchors = append(c.anchors, p.at)
@@ -113,6 +117,7 @@ type actor struct {
 	began, ended int // in ticks
 	steps        int
 	killed       bool
+	froze        bool // for a while
 	stop         context.CancelFunc
 
 	spool   spool // unless there is a wire
@@ -136,11 +141,20 @@ func (w *world) step() {
 	}
 }
 
+// wait passes time second by second, in which others have their turns.
+func (a *actor) wait(ctx context.Context, d time.Duration) error {
+	for range d / time.Second {
+		a.world.now = a.world.now.Add(time.Second)
+		a.world.step()
+	}
+	return ctx.Err()
+}
+
 // launch starts a job, which does nothing until it is its turn.
 func (w *world) launch(p appointment) *actor {
 	a := &actor{world: w, plan: p, launched: w.now}
 	bucket := w.sabotage(&stagetest.Faulty{Bucket: &ledgerBucket{w.store, w}, Fault: w.bucketFault})
-	a.job = &jobtest.Job{Names: names(), Bucket: bucket, Dir: w.dir}
+	a.job = &jobtest.Job{Names: names(), Bucket: bucket, Dir: w.dir, Now: func() time.Time { return w.now }, Wait: a.wait}
 	for _, name := range sourceNames {
 		a.job.Sources = append(a.job.Sources, w.source(&source{w, name}))
 	}
@@ -196,6 +210,11 @@ func (a *actor) work() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	a.stop = stop
+	if a.plan.loader {
+		a.staged = true
+		a.load(ctx)
+		return
+	}
 	a.err = a.container(func() (err error) {
 		a.sights = nil
 		a.outcome.Report, err = a.job.Extract(ctx, w.now.Add(a.plan.skew))
@@ -219,8 +238,12 @@ func (a *actor) work() {
 		return
 	}
 	w.account(a)
-	if w.wire == nil {
-		a.job.Destination = w.receiver
+	a.load(ctx)
+}
+
+func (a *actor) load(ctx context.Context) {
+	if a.world.wire == nil {
+		a.job.Destination = a.world.receiver
 		a.outcome.Loaded, a.err = a.job.Load(ctx)
 	}
 }
@@ -277,6 +300,9 @@ func (w *world) hour(t *testing.T, p appointment) {
 	if p.second {
 		live = append(live, w.launch(appointment{skew: p.skew / 2}))
 	}
+	for range p.loaders {
+		live = append(live, w.launch(appointment{loader: true}))
+	}
 	if len(w.frozen) > 0 && w.chance(30) {
 		live, w.frozen = append(live, w.frozen[0]), w.frozen[1:]
 	}
@@ -305,7 +331,7 @@ func (w *world) turns(t *testing.T, live []*actor) {
 				w.wire.load(t, a)
 			}
 		case a.plan.frozen > 0 && a.steps >= a.plan.frozen:
-			a.plan.frozen = 0
+			a.plan.frozen, a.froze = 0, true
 			w.frozen = append(w.frozen, a)
 			live = slices.Delete(live, i, i+1)
 		}
