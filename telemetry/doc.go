@@ -8,26 +8,25 @@
 // # Embedding it
 //
 // A [Reporter] asks each [Provider] for its metrics, once each period and whenever
-// [Reporter.Report] is called, and hands one event to each [Destination]:
+// [Reporter.Report] is called, and hands one event to each [Destination]. On the way:
 //
-//		collect -> policy -> queue -> destinations
-//
-//	  - Collecting: a provider records each metric in [Readings]: its value, or an
-//	    [Outcome] that says why there is none. Zero never stands for "not known". One
-//	    that fails, panics, is slow or hangs costs its own metrics and nothing else.
-//	  - Policy: numbers are rounded down to buckets, words come from closed lists, and
-//	    names become pseudonyms as they are recorded. [Consent] says who may turn
-//	    telemetry on and off, and to which plan they agreed.
-//	  - Queue: each destination has its own, of bounded length. The oldest report gives
-//	    way, and is counted.
-//	  - Destinations: each is tried until it takes the reports, ever more rarely, and
-//	    does not keep the others waiting. An outage is one warning.
+//   - Collecting: a provider records each metric in [Readings]: its value, or an
+//     [Outcome] that says why there is none. Zero never stands for "not known". One
+//     that fails, panics, is slow or hangs costs its own metrics and nothing else.
+//   - Policy: numbers are rounded down to buckets, words come from closed lists, and
+//     names become pseudonyms as they are recorded. [Consent] says who may turn
+//     telemetry on and off, and to which plan they agreed.
+//   - Queues: each destination has its own, of bounded length. The oldest report gives
+//     way, and is counted.
+//   - Delivery: each destination is tried until it takes the reports, ever more rarely,
+//     and does not keep the others waiting. An outage is one warning.
 //
 // [NewReporter] starts nothing, [Reporter.Run] owns every goroutine, and while
 // telemetry is off nothing is collected, dialled, looked up or written. A Reporter can
 // be added to a controller-runtime manager as it is: it runs in the leader only.
 // [Reporter.Preview] shows what would be sent, and [Reporter.Status] says whether
-// anything is, and who decided so. Set up anew, the library is off.
+// anything is, and who decided so. The zero
+// [Consent] is off.
 //
 // # What may leave
 //

@@ -73,7 +73,8 @@ func (i *Inventory) Properties() []PropertySpec {
 
 // Collect asks the providers, one after the other, and returns the properties of the
 // event in the order of Properties. Metrics without a value are represented by their
-// outcome. Names become pseudonyms by names. The error is ctx's.
+// outcome. Names become pseudonyms by names. The error is ctx's, or that there are no
+// names.
 func (i *Inventory) Collect(ctx context.Context, names *Pseudonymizer) ([]Property, error) {
 	s, err := i.survey(ctx, func(context.Context) (*Pseudonymizer, error) { return names, nil }, nil)
 	if err != nil {

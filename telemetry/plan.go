@@ -182,7 +182,7 @@ func (v *Violation) Error() string {
 }
 
 // Check returns a [*Violation] when the event may not leave, and nil otherwise.
-// It allocates nothing for an event that may.
+// It allocates nothing for an event that may, sets and counts aside.
 func (p *Plan) Check(e *Event) error {
 	spec := p.byName[e.Name]
 	switch {

@@ -36,9 +36,8 @@ type PlanChange struct {
 	Old, New *PropertySpec
 }
 
-// Diff returns what this plan has and old has not, what both have and differs, and what
-// only old has, in the order of this plan. Nothing of it is sent, and its removal
-// needs no consent.
+// Diff returns what changed since the old plan: entries that are new, that differ and
+// that are gone.
 func (p *Plan) Diff(old *Plan) []PlanChange {
 	var changes []PlanChange
 	for i := range p.Events {

@@ -219,14 +219,14 @@ func (r *Reporter) Report(ctx context.Context, signal string) (*Receipt, error) 
 }
 
 // Preview returns what a report with the signal would send now, byte for byte: the
-// track call. It works while telemetry is off, and then shows what agreeing to this
-// release's plan would send. It reads the cluster, and sends and keeps nothing.
+// track call. It works while telemetry is off, or does not have this report yet, and
+// then shows what agreeing to this release's plan would send. It reads the cluster, and sends and keeps nothing.
 func (r *Reporter) Preview(ctx context.Context, signal string) ([]byte, error) {
 	if err := r.knows(signal); err != nil {
 		return nil, err
 	}
 	p := r.gate.permission(ctx, false)
-	if p.plan == nil {
+	if !r.allows(p, signal) {
 		p.plan = r.plan
 	}
 	e, _, err := r.collect(ctx, signal, p)
