@@ -95,7 +95,7 @@ and --strict was given. Each run prints one JSON summary on standard output.`,
 	root.AddCommand(
 		p.windowCommand(), p.extractCommand(), p.transformCommand(), p.loadCommand(),
 		p.runCommand(), p.replayCommand(), p.compactCommand(), p.expireCommand(), p.planCommand(), p.doctorCommand(),
-		p.operatorCommand(), p.demoCommand(), p.versionCommand(),
+		p.operatorCommand(), p.manifestsCommand(), p.demoCommand(), p.versionCommand(),
 	)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
