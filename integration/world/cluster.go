@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // Cluster is a Kubernetes control plane: etcd and the API server, with RBAC on. There are no controllers and no nodes:
@@ -92,15 +93,35 @@ func startControlPlane() (_ *Cluster, err error) {
 	if err := c.startAPIServer(dir); err != nil {
 		return nil, err
 	}
+	return c, c.connect()
+}
+
+// Connect returns the cluster that an administrator's kubeconfig file leads to, one that is not this package's.
+func Connect(t testing.TB, kubeconfig string) *Cluster {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatalf("read a kubeconfig: %v", err)
+	}
+	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
+	c := &Cluster{Config: config}
+	if err := c.connect(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// connect makes the clients for the cluster's Config.
+func (c *Cluster) connect() (err error) {
 	if c.Dynamic, err = dynamic.NewForConfig(c.Config); err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return fmt.Errorf("make a client: %w", err)
 	}
 	found, err := discovery.NewDiscoveryClientForConfig(c.Config)
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return fmt.Errorf("make a client: %w", err)
 	}
 	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(found))
-	return c, nil
+	return nil
 }
 
 func (c *Cluster) startEtcd(dir string) error {

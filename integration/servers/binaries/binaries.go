@@ -3,7 +3,7 @@
 // Package binaries knows the servers that integration tests run, builds them from their Go modules, and finds them again.
 //
 // Each server is pinned by the go.mod and go.sum of a nested module under integration/servers, so nothing a server depends
-// on reaches the product's own go.mod. A built server is kept under a name that holds a key of everything its bytes depend
+// on reaches the product's own go.mod. Where the main package is ours, it is in the same folder. A built server is kept under a name that holds a key of everything its bytes depend
 // on; a changed version, flag or toolchain is a new name, and an old file is never wrong, only unused.
 package binaries
 
@@ -33,10 +33,40 @@ type Server struct {
 // Servers lists every program there is.
 var Servers = []Server{
 	{Name: "etcd", Folder: "etcd", Module: "go.etcd.io/etcd/server/v3", Package: "go.etcd.io/etcd/server/v3"},
-	{Name: "kube-apiserver", Folder: "kubernetes", Module: "k8s.io/kubernetes", Package: "k8s.io/kubernetes/cmd/kube-apiserver", Stamp: "k8s.io/component-base/version"},
-	{Name: "results-api", Folder: "results", Module: "github.com/tektoncd/results", Package: "github.com/tektoncd/results/cmd/api"},
+	kubernetes("kube-apiserver"),
+	kubernetes("kube-controller-manager"),
+	kubernetes("kube-scheduler"),
+	kubernetes("kube-proxy"),
+	kubernetes("kubelet"),
+	kubernetes("kubectl"),
+	{Name: "containerd", Folder: "containerd", Module: containerd, Package: containerd + "/cmd/containerd"},
+	{Name: "containerd-shim-runc-v2", Folder: "containerd", Module: containerd, Package: containerd + "/cmd/containerd-shim-runc-v2"},
+	{Name: "ctr", Folder: "containerd", Module: containerd, Package: containerd + "/cmd/ctr"},
+	{Name: "coredns", Folder: "coredns", Module: coredns, Package: coredns},
+	{Name: "results-api", Folder: "results", Module: results, Package: results + "/cmd/api"},
+	{Name: "results-watcher", Folder: "results", Module: results, Package: results + "/cmd/watcher"},
+	{Name: "tekton-controller", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/controller"},
+	{Name: "tekton-webhook", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/webhook"},
+	{Name: "tekton-entrypoint", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/entrypoint"},
+	{Name: "tekton-nop", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/nop"},
+	{Name: "tekton-workingdirinit", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/workingdirinit"},
 	{Name: "minio", Folder: "minio", Module: "github.com/minio/minio", Package: "github.com/minio/minio"},
 	{Name: "versitygw", Folder: "versitygw", Module: "github.com/versity/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
+	{Name: "splunkhec", Folder: "splunkhec", Module: splunkhec, Package: splunkhec},
+}
+
+const (
+	containerd = "github.com/containerd/containerd/v2"
+	results    = "github.com/tektoncd/results"
+	tekton     = "github.com/tektoncd/pipeline"
+	coredns    = "github.com/segment-bridge/segment-bridge/integration/servers/coredns"   // a main of ours: see there
+	splunkhec  = "github.com/segment-bridge/segment-bridge/integration/servers/splunkhec" // likewise
+)
+
+// kubernetes is one of Kubernetes' programs: without the stamp its clients would see v0.0.0-master.
+func kubernetes(name string) Server {
+	const module = "k8s.io/kubernetes"
+	return Server{Name: name, Folder: "kubernetes", Module: module, Package: module + "/cmd/" + name, Stamp: "k8s.io/component-base/version"}
 }
 
 // buildFlags and buildEnv hold for every server: small, static (MinIO's image is FROM scratch) and the same on any machine.
@@ -127,8 +157,13 @@ func (s Server) path(root string) (path, key string, err error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q %q\n", s, buildFlags, buildEnv, stripped)
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, name := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(filepath.Join(root, s.Folder, name))
+	files := []string{filepath.Join(root, s.Folder, "go.mod"), filepath.Join(root, s.Folder, "go.sum")}
+	sources, err := filepath.Glob(filepath.Join(root, s.Folder, "*.go"))
+	if err != nil {
+		return "", "", fmt.Errorf("read the version of %s: %w", s.Name, err)
+	}
+	for _, file := range append(files, sources...) {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return "", "", fmt.Errorf("read the version of %s: %w", s.Name, err)
 		}
@@ -157,19 +192,32 @@ func (s Server) ldflags(ctx context.Context, root string, log io.Writer) (string
 		stripped, s.Stamp, version, s.Stamp, numbers[0], s.Stamp, numbers[1]), nil
 }
 
-// TektonCRDs returns the folder of Tekton's custom resource definitions, in the Go module cache. It downloads the module
-// when the cache lacks it.
-func TektonCRDs(ctx context.Context, root string) (string, error) {
-	const module = "github.com/tektoncd/pipeline"
-	dir := filepath.Join(root, "tekton")
+// Module is a Go module of which tests use files, beside the programs that are built from it.
+type Module struct{ folder, path string }
+
+// The modules whose manifests are installed.
+var (
+	TektonModule  = Module{folder: "tekton", path: tekton}
+	ResultsModule = Module{folder: "results", path: results}
+)
+
+// Dir returns the folder of m in the Go module cache. It downloads the module when the cache lacks it.
+func (m Module) Dir(ctx context.Context, root string) (string, error) {
+	dir := filepath.Join(root, m.folder)
 	var out bytes.Buffer
-	if err := goCommand(ctx, dir, io.Discard, os.Stderr, "mod", "download", module); err != nil {
-		return "", fmt.Errorf("download %s: %w", module, err)
+	if err := goCommand(ctx, dir, io.Discard, os.Stderr, "mod", "download", m.path); err != nil {
+		return "", fmt.Errorf("download %s: %w", m.path, err)
 	}
-	if err := goCommand(ctx, dir, &out, os.Stderr, "list", "-m", "-f", "{{.Dir}}", module); err != nil {
-		return "", fmt.Errorf("find %s: %w", module, err)
+	if err := goCommand(ctx, dir, &out, os.Stderr, "list", "-m", "-f", "{{.Dir}}", m.path); err != nil {
+		return "", fmt.Errorf("find %s: %w", m.path, err)
 	}
-	return filepath.Join(strings.TrimSpace(out.String()), "config", "300-crds"), nil
+	return strings.TrimSpace(out.String()), nil
+}
+
+// TektonCRDs returns the folder of Tekton's custom resource definitions.
+func TektonCRDs(ctx context.Context, root string) (string, error) {
+	dir, err := TektonModule.Dir(ctx, root)
+	return filepath.Join(dir, "config", "300-crds"), err
 }
 
 // goCommand runs the go command in a nested module, away from any workspace and any flags meant for the product.

@@ -49,6 +49,7 @@ func TestKeyHoldsAllThatABinaryDependsOn(t *testing.T) {
 		{"go.mod", func() { write("go.mod", "module y\n") }},
 		{"go.sum", func() { write("go.sum", "b\n") }},
 		{"a line moved between them", func() { write("go.mod", "module y\nb\n"); write("go.sum", "") }},
+		{"a source of ours", func() { write("main.go", "package main\n") }},
 		{"package", func() { server.Package = "example.com/x/y" }},
 		{"stamp", func() { server.Stamp = "example.com/version" }},
 	} {
