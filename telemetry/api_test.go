@@ -156,7 +156,9 @@ func members(files *token.FileSet, s *ast.TypeSpec, lines map[string]bool) {
 		for _, member := range field.Names {
 			text := " " + source(files, field.Type)
 			if kind == "interface" {
-				text = signature(files, field.Type.(*ast.FuncType))
+				if method, ok := field.Type.(*ast.FuncType); ok {
+					text = signature(files, method)
+				}
 			}
 			lines[name+" "+kind+", "+member.Name+text] = true
 		}

@@ -45,18 +45,23 @@ func (r *Reporter) report(ctx context.Context, signal string) (*Receipt, error) 
 	}
 	e, found, err := r.collect(ctx, signal, p)
 	if err != nil {
-		if ctx.Err() == nil {
-			r.say(slog.LevelWarn, "report", "fails", "telemetry is not reported; it is tried again in the next period", slog.Any("error", err))
+		if ctx.Err() == nil && r.news("report", "fails") {
+			r.logger.WarnContext(ctx, "telemetry is not reported; it is tried again in the next period", slog.Any("error", err))
 		}
 		return nil, fmt.Errorf("report %s: %w", signal, err)
 	}
-	r.say(slog.LevelInfo, "report", "", "telemetry is reported again")
+	if r.news("report", "") {
+		r.logger.InfoContext(ctx, "telemetry is reported again")
+	}
 	for _, provider := range r.inventory.providers {
-		message, fault := "provider of telemetry is at fault; its metrics say so", found.faults[provider.Name()]
-		if fault == "" {
-			message = "provider of telemetry is well again"
+		switch fault := found.faults[provider.Name()]; {
+		case !r.news("provider "+provider.Name(), fault):
+		case fault == "":
+			r.logger.InfoContext(ctx, "provider of telemetry is well again", slog.String("provider", provider.Name()))
+		default:
+			r.logger.WarnContext(ctx, "provider of telemetry is at fault; its metrics say so",
+				slog.String("provider", provider.Name()), slog.String("fault", fault))
 		}
-		r.say(slog.LevelWarn, "provider "+provider.Name(), fault, message, slog.String("provider", provider.Name()), slog.String("fault", fault))
 	}
 	r.mu.Lock()
 	r.last, r.outcomes = e.Time, found.outcomes
@@ -108,15 +113,19 @@ func (r *Reporter) may(p permission, metric string) bool {
 // permission asks what may be sent, and says when that has changed.
 func (r *Reporter) permission(ctx context.Context, save bool) permission {
 	p := r.gate.permission(ctx, save)
+	waiting := r.waiting(p)
 	switch {
 	case ctx.Err() != nil:
 	case p.err != nil:
-		r.say(slog.LevelWarn, "consent", "unknown", "whether telemetry may be sent is not known; the last decision stays, and before there is one that is off", slog.Any("error", p.err))
+		if r.news("consent", "unknown") {
+			r.logger.WarnContext(ctx, "whether telemetry may be sent is not known; the last decision stays, and before there is one that is off", slog.Any("error", p.err))
+		}
 	case p.plan == nil:
-		r.say(slog.LevelInfo, "consent", "off "+p.decision.By, "telemetry is off", slog.String("by", p.decision.By))
-	default:
-		waiting := r.waiting(p)
-		r.say(slog.LevelInfo, "consent", fmt.Sprint("on", p.decision.By, waiting), "telemetry is on", slog.String("by", p.decision.By),
+		if r.news("consent", "off by "+p.decision.By) {
+			r.logger.InfoContext(ctx, "telemetry is off", slog.String("by", p.decision.By))
+		}
+	case r.news("consent", fmt.Sprint("on by ", p.decision.By, waiting)):
+		r.logger.InfoContext(ctx, "telemetry is on", slog.String("by", p.decision.By),
 			slog.String("plan", r.plan.Hash()), slog.String("agreed", p.plan.Hash()), slog.Any("waiting", waiting))
 	}
 	return p
@@ -138,20 +147,14 @@ func (r *Reporter) waiting(p permission) []string {
 	return waiting
 }
 
-// say logs what there is to say about a thing when it is not what was said last; the
-// first time "" is not worth saying.
-func (r *Reporter) say(level slog.Level, about, state, message string, attributes ...slog.Attr) {
+// news remembers the state of a thing and reports whether it is another than before;
+// at first it is "".
+func (r *Reporter) news(about, state string) bool {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	before := r.said[about]
 	r.said[about] = state
-	r.mu.Unlock()
-	if before == state {
-		return
-	}
-	if state == "" {
-		level = slog.LevelInfo
-	}
-	r.logger.LogAttrs(context.Background(), level, message, slices.Clip(attributes)...)
+	return before != state
 }
 
 func isShortSlug(s string) bool { return isSlug(s) && len(s) <= maxSlugBytes }

@@ -69,7 +69,7 @@ type Reporter struct {
 	requests chan request
 
 	mu       sync.Mutex
-	said     map[string]string // what was last logged, by what it is about
+	said     map[string]string // the last state of each thing that is logged when it changes
 	last     time.Time
 	outcomes map[string]Outcome
 }
