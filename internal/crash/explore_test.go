@@ -145,6 +145,11 @@ func (e *explorer) live(w *world) (*process, error) {
 // run lets a process do what is to be done next, and kills it at the point, unless
 // that is negative.
 func (e *explorer) run(w *world, kill int) (*process, error) {
+	return e.work(w, func(p *process) { p.kill = kill })
+}
+
+// work lets a process, prepared like that, do what is to be done next.
+func (e *explorer) work(w *world, prepare func(p *process)) (*process, error) {
 	e.processes++
 	if err := restore(e.dir, w.folder); err != nil {
 		return nil, err
@@ -153,8 +158,9 @@ func (e *explorer) run(w *world, kill int) (*process, error) {
 	defer cancel()
 	p := &process{
 		dir: e.dir, world: w, receiver: segmenttest.New(segmenttest.Options{}),
-		cancel: cancel, kill: kill, written: map[string]bool{},
+		cancel: cancel, kill: -1, written: map[string]bool{},
 	}
+	prepare(p)
 	p.receiver.Refuse(func(event segmenttest.Event) bool { return event.MessageID == e.refused })
 	now := e.now(w.phase, w.attempt)
 	job, err := e.job(p, w.phase, now)

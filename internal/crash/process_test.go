@@ -76,6 +76,9 @@ type process struct {
 	worlds []*world // at each point
 	kill   int      // the point to die at; negative means none
 	dead   bool
+	// sleep, unless nil, is told of each point that is passed, and may take its time.
+	sleep func(i int)
+	slept time.Duration
 	// written are the objects that the process put, or found when it tried to.
 	written map[string]bool
 	// changes counts what it changed in the bucket, requests what it sent.
@@ -85,6 +88,14 @@ type process struct {
 
 // killed passes a point and reports whether the process is dead.
 func (p *process) killed(when, op, key string) bool {
+	dead := p.pass(when, op, key)
+	if !dead && p.sleep != nil {
+		p.sleep(len(p.points) - 1)
+	}
+	return dead
+}
+
+func (p *process) pass(when, op, key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.dead {
@@ -210,6 +221,13 @@ func (p *process) wait(context.Context, time.Duration) error {
 		return errKilled
 	}
 	return nil
+}
+
+// now is the time, as far as it matters: it passes while the process sleeps.
+func (p *process) now() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Time{}.Add(p.slept)
 }
 
 // A source is read at a cost of one point before and one after.

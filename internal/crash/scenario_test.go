@@ -115,7 +115,7 @@ func (s *scenario) job(p *process, phase int, now time.Time) (*jobtest.Job, erro
 		return nil, err
 	}
 	j := &jobtest.Job{
-		Names: s.names, Bucket: p, Destination: destination, Dir: p.dir, Create: p.create, Wait: p.wait,
+		Names: s.names, Bucket: p, Destination: destination, Dir: p.dir, Create: p.create, Now: p.now, Wait: p.wait,
 		Sources: []extract.Source{
 			source{&view{scenario: s, name: record.SourcePipelineRuns, at: now}, p},
 			source{&view{scenario: s, name: record.SourceResults, at: now, down: phase == 0}, p},
