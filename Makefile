@@ -11,6 +11,7 @@ FUZZTIME  ?= 30s
 SEEDS     ?= 1000000
 DURATION  ?= 0
 ROUNDS    ?= 10000
+CLUSTER   ?= /tmp/segment-bridge-cluster
 
 # The version comes from the lines above, so that a tree without git, or one that git mistrusts, builds as well.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
@@ -29,7 +30,7 @@ packages_with = $$(grep -rlE --include='*_test.go' --exclude-dir=.git '$(1)' . |
 
 .PHONY: help
 help: ## Say what there is to do
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
 .PHONY: demo
 demo: ## Run the whole job on a sample cluster, without any cluster, bucket or account
@@ -50,6 +51,18 @@ test-proof: ## Kill the job at every pair of its side effects, and simulate 10,0
 .PHONY: test-integration
 test-integration: ## Run the tests against the real servers
 	go test -tags integration -timeout 30m -p 1 ./integration/...
+
+.PHONY: e2e
+e2e: install servers ## Run the product on a real cluster of one node with Tekton on it, built and run on this machine (needs root)
+	go test -tags integration,e2e -timeout 30m -count=1 -v ./integration/cluster
+
+.PHONY: cluster
+cluster: install servers ## Bring up a cluster to work with by hand, in the folder CLUSTER (needs root); prints its KUBECONFIG
+	@path=$$(CGO_ENABLED=0 go run ./integration/cluster/node up $(CLUSTER)) && echo "export KUBECONFIG=$$path"
+
+.PHONY: cluster-down
+cluster-down: ## Take that cluster down; nothing is left of it
+	@CGO_ENABLED=0 go run ./integration/cluster/node down $(CLUSTER)
 
 .PHONY: race
 race: install servers ## Let 32 writers race for one key on every store (ROUNDS=10000 each; a tenth of a second a round on a slow machine)
