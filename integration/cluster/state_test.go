@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration && e2e
+
+package cluster
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// state is what a cluster could leave on a machine, by kind, each thing on a line.
+type state map[string][]string
+
+// stateOfMachine lists what is there. Docker comes and goes beside us with other tests: what is its own is left out.
+func stateOfMachine(t *testing.T) state {
+	t.Helper()
+	dockers := func(line string) bool {
+		for _, mark := range []string{"docker", "DOCKER", "172.17."} {
+			if strings.Contains(line, mark) {
+				return true
+			}
+		}
+		return false
+	}
+	s := state{}
+	add := func(kind string, lines ...string) {
+		for _, line := range lines {
+			if line = strings.TrimSpace(line); line != "" && !dockers(line) && !strings.HasPrefix(line, "#") {
+				s[kind] = append(s[kind], line)
+			}
+		}
+	}
+	for kind, command := range map[string]string{
+		"interface":     "ip -o -details link show | cut -d' ' -f2,10- | sed 's/state [A-Z]*//'",
+		"address":       "ip -o address show | awk '{print $2, $3, $4}'",
+		"route":         "ip route show table all; ip rule show",
+		"packet filter": "iptables-save; ip6tables-save",
+		"IPC":           "ipcs -m | tail -n +4 | awk '{print $1, $2, $3}'",
+	} {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", command).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			line, _, _ = strings.Cut(line, " [") // counters of chains
+			if kind != "interface" || !strings.Contains(line, "veth") || !dockersCable(line) {
+				add(kind, line)
+			}
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		add("mount", fields[4]+" "+strings.Join(fields[6:], " "))
+	}
+	for _, root := range []string{"/sys/fs/cgroup"} {
+		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // cgroups go while we look
+			if err == nil && d.IsDir() {
+				add("cgroup", path)
+			}
+			return nil
+		})
+	}
+	for _, folder := range []string{"/", "/etc", "/etc/cni", "/etc/kubernetes", "/opt", "/opt/containerd", "/run", "/run/containerd", "/run/netns", "/usr/libexec", "/var", "/var/lib", "/var/lib/cni", "/var/log", "/var/log/pods", "/dev/shm"} {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			continue
+		}
+		for _, entry := range entries {
+			add("file", filepath.Join(folder, entry.Name()))
+		}
+	}
+	for _, pattern := range []string{"vm/*", "kernel/panic*", "kernel/keys/*", "net/ipv4/*", "net/ipv4/conf/*/*", "net/bridge/*", "net/netfilter/nf_conntrack_*"} {
+		files, err := filepath.Glob(filepath.Join("/proc/sys", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if data, err := os.ReadFile(file); err == nil && !strings.HasSuffix(file, "_count") && !strings.Contains(file, "/veth") {
+				add("setting", file+" = "+strings.Join(strings.Fields(string(data)), " "))
+			}
+		}
+	}
+	for _, kind := range []string{"net", "pid"} {
+		links, err := filepath.Glob("/proc/[0-9]*/ns/" + kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range links {
+			cgroup, err1 := os.ReadFile(filepath.Join(filepath.Dir(link), "../cgroup"))
+			namespace, err2 := os.Readlink(link)
+			if err1 == nil && err2 == nil && !dockers(string(cgroup)) {
+				add("namespace", namespace)
+			}
+		}
+	}
+	for kind, lines := range s {
+		slices.Sort(lines)
+		s[kind] = slices.Compact(lines)
+	}
+	return s
+}
+
+// dockersCable says whether an interface is one end of a cable into a container of Docker's.
+func dockersCable(line string) bool {
+	return strings.Contains(line, "bridge_slave")
+}
+
+// compareState wants the machine to be as it was. The kernel takes a moment to drop a network.
+func compareState(t *testing.T, before state) {
+	t.Helper()
+	Eventually(t, 30*time.Second, func() error {
+		var differences []string
+		after := stateOfMachine(t)
+		for _, kind := range slices.Sorted(maps.Keys(before)) {
+			for _, line := range after[kind] {
+				if _, found := slices.BinarySearch(before[kind], line); !found {
+					differences = append(differences, kind+" left: "+line)
+				}
+			}
+			for _, line := range before[kind] {
+				if _, found := slices.BinarySearch(after[kind], line); !found {
+					differences = append(differences, kind+" gone: "+line)
+				}
+			}
+		}
+		if len(differences) > 0 {
+			return fmt.Errorf("the machine is not as it was:\n%s", strings.Join(differences, "\n"))
+		}
+		return nil
+	})
+}
