@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -113,12 +112,15 @@ func (r *reconciler) apply(ctx context.Context, objects []client.Object) error {
 
 // applyOne applies an object server-side, unless it is known to be applied. What others set on it stays.
 func (r *reconciler) applyOne(ctx context.Context, k key, object client.Object, live *metav1.PartialObjectMetadata) error {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	text, err := json.Marshal(object)
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", k, err)
 	}
-	delete(content, "status")
-	u := &unstructured.Unstructured{Object: content}
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(text); err != nil {
+		return fmt.Errorf("apply %s: %w", k, err)
+	}
+	delete(u.Object, "status")
 	labels := u.GetLabels()
 	if k.kind == kindNamespace {
 		// Whoever made the namespace may have marked it as theirs.
@@ -130,8 +132,7 @@ func (r *reconciler) applyOne(ctx context.Context, k key, object client.Object, 
 	labels[ownerLabel] = ownerValue
 	u.SetLabels(labels)
 
-	text, err := json.Marshal(u)
-	if err != nil {
+	if text, err = json.Marshal(u); err != nil {
 		return fmt.Errorf("apply %s: %w", k, err)
 	}
 	now := applied{asked: sha256.Sum256(text), found: fingerprint(live)}

@@ -59,6 +59,10 @@ func (r *reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	again, err := r.converge(ctx, &bridge, status)
 	err = errors.Join(err, r.report(ctx, &bridge, status))
 	r.gauges.show(status)
+	if apierrors.IsConflict(err) {
+		// Somebody wrote while this was going on: begin anew with what they wrote.
+		return reconcile.Result{RequeueAfter: firstRetry}, nil
+	}
 	return reconcile.Result{RequeueAfter: again}, err
 }
 

@@ -122,8 +122,15 @@ func (c *Cluster) InstallCRDs(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{tekton, filepath.Join(root, "..", "world", "crds")} {
-		definitions, err := readObjects(dir)
+	c.Define(t, tekton, filepath.Join(root, "..", "world", "crds"))
+}
+
+// Define installs the custom resource definitions in the named files and folders, and waits until their objects can be
+// listed.
+func (c *Cluster) Define(t testing.TB, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		definitions, err := readObjects(path)
 		if err != nil {
 			t.Fatal(err)
 		}

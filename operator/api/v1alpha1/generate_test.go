@@ -59,21 +59,14 @@ metadata:
   name: segment-bridge
 spec:
   enabled: true
-  job: {}
-  networkPolicy: {}
-  pseudonyms: {}
   segment:
     url: https://example.com
     writeKeySecretRef:
       key: key
       name: segment
-  sources:
-    tektonResults: {}
   stage:
     s3:
       bucket: telemetry
-  window: {}
-status: {}
 `
 	if string(got) != want {
 		t.Errorf("got\n%s", got)

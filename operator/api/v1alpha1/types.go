@@ -28,8 +28,8 @@ type SegmentBridge struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   SegmentBridgeSpec   `json:"spec,omitempty"`
-	Status SegmentBridgeStatus `json:"status,omitempty"`
+	Spec   SegmentBridgeSpec   `json:"spec,omitzero"`
+	Status SegmentBridgeStatus `json:"status,omitzero"`
 }
 
 // SegmentBridgeList is a list of SegmentBridges.
@@ -64,23 +64,23 @@ type SegmentBridgeSpec struct {
 
 	// sources are what the job reads. By default it reads the cluster and Tekton Results.
 	// +optional
-	Sources Sources `json:"sources,omitempty"`
+	Sources Sources `json:"sources,omitzero"`
 
 	// window is how far back each run looks.
 	// +optional
-	Window Window `json:"window,omitempty"`
+	Window Window `json:"window,omitzero"`
 
 	// pseudonyms say how names are hidden.
 	// +optional
-	Pseudonyms Pseudonyms `json:"pseudonyms,omitempty"`
+	Pseudonyms Pseudonyms `json:"pseudonyms,omitzero"`
 
 	// stage is where events are kept for auditors until they expire. By default it is a volume in the cluster.
 	// +optional
-	Stage Stage `json:"stage,omitempty"`
+	Stage Stage `json:"stage,omitzero"`
 
 	// segment is the destination. The telemetry of a Konflux resource wins over what is written here.
 	// +optional
-	Segment Segment `json:"segment,omitempty"`
+	Segment Segment `json:"segment,omitzero"`
 
 	// retention is for how long events stay in the stage. By default nothing is removed or merged.
 	// +optional
@@ -88,11 +88,11 @@ type SegmentBridgeSpec struct {
 
 	// job is how the pods run.
 	// +optional
-	Job Job `json:"job,omitempty"`
+	Job Job `json:"job,omitzero"`
 
 	// networkPolicy limits whom the pods talk to.
 	// +optional
-	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitempty"`
+	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
 }
 
 // Sources are what the job reads.
@@ -104,7 +104,7 @@ type Sources struct {
 
 	// tektonResults reads the pipeline runs that have been removed from the cluster.
 	// +optional
-	TektonResults TektonResults `json:"tektonResults,omitempty"`
+	TektonResults TektonResults `json:"tektonResults,omitzero"`
 }
 
 // TektonResults is how the job reaches Tekton Results.
