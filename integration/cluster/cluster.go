@@ -36,8 +36,13 @@ type Cluster struct {
 // New brings a cluster up and waits until pods run and find each other by name. It goes down with the test.
 func New(t testing.TB) *Cluster {
 	t.Helper()
-	c := &Cluster{dir: filepath.Join(t.TempDir(), "cluster")}
-	c.node = goBuild(t, "node", "./integration/cluster/node")
+	c := &Cluster{node: goBuild(t, "node", "./integration/cluster/node")}
+	c.removeDead(t)
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.dir = dir
 	// The node ends when nobody holds this end of the pipe any more, which is also so when the test is killed.
 	held, leash, err := os.Pipe()
 	if err != nil {
@@ -58,6 +63,26 @@ func New(t testing.TB) *Cluster {
 	}
 	c.Cluster = world.Connect(t, filepath.Join(c.dir, "kubeconfig"))
 	return c
+}
+
+const folderPrefix = "segment-bridge-cluster-"
+
+// removeDead removes what is left of clusters whose test was killed.
+func (c *Cluster) removeDead(t testing.TB) {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range left {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), folderPrefix), "-")
+		if _, err := os.Stat(filepath.Join("/proc", pid)); err == nil {
+			continue
+		}
+		if out, err := exec.CommandContext(t.Context(), c.node, "down", dir).CombinedOutput(); err != nil {
+			t.Errorf("%s", out)
+		}
+	}
 }
 
 // Down takes the cluster down before the test ends. Nothing of it is left.

@@ -6,7 +6,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -33,24 +32,19 @@ func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, 
 			return nil, err
 		}
 	}
-	type result struct {
-		conn net.Conn
-		err  error
+	// A socket belongs to the network that its thread was in when it was made.
+	runtime.LockOSThread()
+	leave, err := c.enterNetwork()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
 	}
-	done := make(chan result, 1)
-	go func() {
-		// A socket belongs to the network that its thread was in when it was made. This thread is in the node's from here
-		// on; since it is not unlocked, it ends with the goroutine.
-		runtime.LockOSThread()
-		if err := c.enterNetwork(); err != nil {
-			done <- result{nil, err}
-			return
-		}
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(host, port))
-		done <- result{conn, err}
-	}()
-	r := <-done
-	return r.conn, r.err
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(host, port))
+	if back := leave(); back != nil {
+		return conn, back // the thread stays locked, and ends with the goroutine
+	}
+	runtime.UnlockOSThread()
+	return conn, err
 }
 
 // Client returns a client of servers inside the cluster.
@@ -58,16 +52,29 @@ func (c *Cluster) Client() *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: c.Dial}}
 }
 
-func (c *Cluster) enterNetwork() error {
+// enterNetwork moves this thread into the node's network, until leave is called.
+func (c *Cluster) enterNetwork() (leave func() error, err error) {
 	pid, err := os.ReadFile(filepath.Join(c.dir, "pid"))
 	if err != nil {
-		return fmt.Errorf("enter the cluster's network: %w", err)
+		return nil, fmt.Errorf("enter the cluster's network: %w", err)
 	}
-	fd, err := unix.Open(filepath.Join("/proc", string(pid), "ns/net"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return fmt.Errorf("enter the cluster's network: %w", err)
+		return nil, fmt.Errorf("enter the cluster's network: %w", err)
 	}
-	return errors.Join(unix.Setns(fd, unix.CLONE_NEWNET), unix.Close(fd))
+	there, err := os.Open(filepath.Join("/proc", string(pid), "ns/net"))
+	if err == nil {
+		defer there.Close()
+		err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET)
+	}
+	if err != nil {
+		home.Close() //nolint:errcheck // read in vain
+		return nil, fmt.Errorf("enter the cluster's network: %w", err)
+	}
+	return func() error {
+		defer home.Close()
+		return unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)
+	}, nil
 }
 
 // resolve returns the address of a service: NAME.NAMESPACE and what may follow.

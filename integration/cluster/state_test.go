@@ -20,7 +20,8 @@ import (
 // state is what a cluster could leave on a machine, by kind, each thing on a line.
 type state map[string][]string
 
-// stateOfMachine lists what is there. Docker comes and goes beside us with other tests: what is its own is left out.
+// stateOfMachine lists what is there. Other tests come and go beside us: what Docker makes for them is left out, and memory
+// that a process of the machine shares with another, as their PostgreSQL does.
 func stateOfMachine(t *testing.T) state {
 	t.Helper()
 	dockers := func(line string) bool {
@@ -40,11 +41,11 @@ func stateOfMachine(t *testing.T) state {
 		}
 	}
 	for kind, command := range map[string]string{
-		"interface":     "ip -o -details link show | cut -d' ' -f2,10- | sed 's/state [A-Z]*//'",
-		"address":       "ip -o address show | awk '{print $2, $3, $4}'",
-		"route":         "ip route show table all; ip rule show",
+		"interface":     "ip -o -details link show | grep -v bridge_slave | cut -d: -f2", // those are Docker's cables
+		"address":       "ip -o address show | grep -v veth | awk '{print $2, $3, $4}'",
+		"route":         "{ ip route show table all; ip rule show; } | grep -v veth",
 		"packet filter": "iptables-save; ip6tables-save",
-		"IPC":           "ipcs -m | tail -n +4 | awk '{print $1, $2, $3}'",
+		"shared memory": "ipcs -m | awk 'NR > 3 && $6 == 0 {print $1, $2, $3}'",
 	} {
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", command).Output()
 		if err != nil {
@@ -52,9 +53,7 @@ func stateOfMachine(t *testing.T) state {
 		}
 		for line := range strings.Lines(string(out)) {
 			line, _, _ = strings.Cut(line, " [") // counters of chains
-			if kind != "interface" || !strings.Contains(line, "veth") || !dockersCable(line) {
-				add(kind, line)
-			}
+			add(kind, line)
 		}
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -65,21 +64,21 @@ func stateOfMachine(t *testing.T) state {
 		fields := strings.Fields(line)
 		add("mount", fields[4]+" "+strings.Join(fields[6:], " "))
 	}
-	for _, root := range []string{"/sys/fs/cgroup"} {
-		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // cgroups go while we look
-			if err == nil && d.IsDir() {
-				add("cgroup", path)
-			}
-			return nil
-		})
-	}
+	filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // cgroups go while we look
+		if err == nil && d.IsDir() {
+			add("cgroup", path)
+		}
+		return nil
+	})
 	for _, folder := range []string{"/", "/etc", "/etc/cni", "/etc/kubernetes", "/opt", "/opt/containerd", "/run", "/run/containerd", "/run/netns", "/usr/libexec", "/var", "/var/lib", "/var/lib/cni", "/var/log", "/var/log/pods", "/dev/shm"} {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			continue
 		}
 		for _, entry := range entries {
-			add("file", filepath.Join(folder, entry.Name()))
+			if path := filepath.Join(folder, entry.Name()); folder != "/dev/shm" || !mapped(path) {
+				add("file", path)
+			}
 		}
 	}
 	for _, pattern := range []string{"vm/*", "kernel/panic*", "kernel/keys/*", "net/ipv4/*", "net/ipv4/conf/*/*", "net/bridge/*", "net/netfilter/nf_conntrack_*"} {
@@ -113,9 +112,18 @@ func stateOfMachine(t *testing.T) state {
 	return s
 }
 
-// dockersCable says whether an interface is one end of a cable into a container of Docker's.
-func dockersCable(line string) bool {
-	return strings.Contains(line, "bridge_slave")
+// mapped says whether a process has a file in its memory.
+func mapped(path string) bool {
+	maps, err := filepath.Glob("/proc/[0-9]*/maps")
+	if err != nil {
+		return false
+	}
+	for _, file := range maps {
+		if data, err := os.ReadFile(file); err == nil && strings.Contains(string(data), " "+path+"\n") {
+			return true
+		}
+	}
+	return false
 }
 
 // compareState wants the machine to be as it was. The kernel takes a moment to drop a network.

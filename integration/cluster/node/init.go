@@ -82,6 +82,7 @@ func settle(dir string) error {
 	}
 	for _, m := range []struct{ from, to, kind string }{
 		{"proc", "/proc", "proc"},
+		{"shm", "/dev/shm", "tmpfs"},
 		{filepath.Join(dir, "run"), "/run", ""},
 		{filepath.Join(dir, "var"), "/var", ""}, // last: the cluster's folder may lie in it
 	} {
