@@ -39,7 +39,7 @@ func collect(seq iter.Seq2[*telemetry.Event, error]) []*telemetry.Event {
 }
 
 // content returns every object of a bucket.
-func content(t *testing.T, b stage.Bucket) map[string]string {
+func content(t testing.TB, b stage.Bucket) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	keys, err := stagetest.Keys(t.Context(), b, "")
