@@ -140,3 +140,47 @@ func TestDestinationsAreIsolated(t *testing.T) {
 		close(release)
 	})
 }
+
+// While a delivery goes on, the queue is bounded as well.
+func TestQueueIsBoundedWhileADeliveryHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sink{name: "slow", deliver: func(ctx context.Context, _ []telemetry.Track) error { <-ctx.Done(); return ctx.Err() }}
+		c := host(nil, constant("pods", 7))
+		c.Destinations, c.Queue, c.Period = []telemetry.Destination{s}, 2, 1000*time.Hour
+		r := reporter(t, c)
+		stop := run(t, r)
+		defer stop()
+		for range 6 {
+			report(t, r)
+			synctest.Wait()
+		}
+		if got := r.Status(t.Context()).Destinations[0]; got.Queued != 2 || got.Dropped != 3 {
+			t.Errorf("five reports beside the one that is being delivered: %+v, want 2 queued and 3 dropped", got)
+		}
+	})
+}
+
+// A provider that goes on recording after its time does not touch what was collected;
+// the race detector would see it.
+func TestLateReadingsAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		names, err := telemetry.NewPseudonymizer("0b1f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		inventory, err := telemetry.NewInventory(time.Second, telemetry.NewProvider("late", []telemetry.PropertySpec{metric("late", nil)},
+			func(_ context.Context, r *telemetry.Readings) error {
+				time.Sleep(5 * time.Second)
+				r.Integer("late", 1)
+				return nil
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := inventory.Collect(t.Context(), names)
+		if err != nil || len(got) != 1 || got[0].Name != "lateOutcome" || got[0].Value.String() != "timeout" {
+			t.Errorf("got %v, %v", got, err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
