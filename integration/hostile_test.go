@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,9 +55,7 @@ func hostileRun(uid string, change map[string]string) string {
 		"conditions":      `[{"type":"Succeeded","status":"True","reason":"Succeeded","lastTransitionTime":"2026-01-04T09:10:00Z"}]`,
 		"childReferences": `[{"name":"a"}]`,
 	}
-	for name, value := range change {
-		fields[name] = value
-	}
+	maps.Copy(fields, change)
 	members := func(names ...string) string {
 		var parts []string
 		for _, name := range names {

@@ -90,7 +90,9 @@ func (d *damaged) run(victim int, objects, name string, delivered, restored bool
 	harm := damages[slices.IndexFunc(damages, func(how damageKind) bool { return how.name == name })].harm
 	batches := []*stage.Manifest{d.hour(0).Manifest, d.hour(1).Manifest}
 	if delivered {
-		d.load()
+		if err := d.load(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	m, other := batches[victim], batches[1-victim]
 	d.late, _ = Run(900, m.MaxTime.Add(-30*time.Minute), 3)
@@ -165,7 +167,10 @@ func (d *damaged) run(victim int, objects, name string, delivered, restored bool
 // check checks that all events are staged, once, and delivered, once or again.
 func (d *damaged) check(again bool) {
 	staged := tracks(d.t, d.ledger)
-	for e := range d.events(Noon.Add(-4*time.Hour), Noon.Add(12*time.Hour)) {
+	for e, err := range d.events(Noon.Add(-4*time.Hour), Noon.Add(12*time.Hour)) {
+		if err != nil {
+			d.t.Fatal(err)
+		}
 		_, ok := staged[e.MessageID]
 		if n := d.sent[e.MessageID]; !ok || n == 0 || n > 1 && !again {
 			d.t.Errorf("event %s of %s is staged: %t, was delivered %d times", e.MessageID, e.Time, ok, n)
@@ -176,8 +181,8 @@ func (d *damaged) check(again bool) {
 // events yields what happened in a window.
 func (d *damaged) events(since, until time.Time) iter.Seq2[*telemetry.Event, error] {
 	return func(yield func(*telemetry.Event, error) bool) {
-		for e := range Runs(100, Noon.Add(-3*time.Hour), 7*time.Minute) {
-			if !e.Time.Before(since) && e.Time.Before(until) && !yield(e, nil) {
+		for e, err := range Runs(100, Noon.Add(-3*time.Hour), 7*time.Minute) {
+			if !e.Time.Before(since) && e.Time.Before(until) && !yield(e, err) {
 				return
 			}
 		}
