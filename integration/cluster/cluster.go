@@ -38,7 +38,7 @@ func New(t testing.TB) *Cluster {
 	t.Helper()
 	c := &Cluster{node: goBuild(t, "node", "./integration/cluster/node")}
 	c.removeDead(t)
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid())) //nolint:usetesting // see removeDead
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,8 +49,8 @@ func New(t testing.TB) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		leash.Close()
-		held.Close()
+		leash.Close() //nolint:errcheck // nothing is written
+		held.Close()  //nolint:errcheck // nothing is read
 		c.Down(t)
 	})
 	t.Cleanup(func() { c.report(t) })
@@ -190,7 +190,7 @@ func (c *Cluster) LoadBusybox(t testing.TB) {
 	if err != nil {
 		t.Fatalf("ask busybox what it can do: run integration/install.sh: %v", err)
 	}
-	for _, name := range strings.Fields(string(out)) {
+	for name := range strings.FieldsSeq(string(out)) {
 		if name != "busybox" {
 			busybox.Files = append(busybox.Files, image.File{Path: "/bin/" + name, To: "busybox"})
 		}

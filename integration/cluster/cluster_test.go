@@ -121,7 +121,7 @@ func awaitRuns(t *testing.T, c *Cluster) {
 	ended, cancelled := map[string]string{}, false
 	Eventually(t, 3*time.Minute, func() error {
 		for _, run := range runs(t, c) {
-			conditions, _, _ := unstructured.NestedSlice(run.Object, "status", "conditions") //nolint:errcheck // none yet
+			conditions, _, _ := unstructured.NestedSlice(run.Object, "status", "conditions") // none yet
 			for _, condition := range conditions {
 				if condition, ok := condition.(map[string]any); ok && condition["status"] != "Unknown" {
 					ended[run.GetName()] = fmt.Sprint(condition["reason"])
@@ -209,7 +209,7 @@ func checkBucket(t *testing.T, bucket *Bucket) {
 		}
 		var data bytes.Buffer
 		_, err = data.ReadFrom(reader)
-		reader.Close()
+		reader.Close() //nolint:errcheck // it was read to its end
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,7 @@ func (c *Cluster) InstallResults(t testing.TB) *Results {
 
 	text := c.Kubectl(t, "kustomize", moduleFolder(t, binaries.ResultsModule, "config/overlays/base-only"))
 	var manifests []string
-	for _, manifest := range strings.Split(text, "\n---\n") {
+	for manifest := range strings.SplitSeq(text, "\n---\n") {
 		if !strings.Contains(manifest, "retention-policy-agent") { // it deletes what is old, which nothing is here
 			manifests = append(manifests, manifest)
 		}

@@ -93,7 +93,7 @@ func postgres() (program, error) {
 	}
 	uid, err1 := strconv.ParseUint(account.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(account.Gid, 10, 32)
-	if err := errors.Join(err1, err2, os.Chown(postgresql, int(uid), int(gid))); err != nil { //nolint:gosec // 32 bits, see above
+	if err := errors.Join(err1, err2, os.Chown(postgresql, int(uid), int(gid))); err != nil {
 		return program{}, fmt.Errorf("make PostgreSQL's folder: %w", err)
 	}
 	const script = `set -e; cd ` + postgresql + `; PATH=$0:$PATH

@@ -107,7 +107,7 @@ func (s *supervisor) reap() {
 			}
 		}
 		s.mu.Unlock()
-		if pid <= 0 && err != syscall.EINTR { //nolint:errorlint // a system call's own number
+		if pid <= 0 && err != syscall.EINTR {
 			return
 		}
 	}

@@ -52,7 +52,7 @@ func (c cluster) up(ctx context.Context, leash bool) error {
 	if err := errors.Join(c.makeFolders(), c.writeFiles(listener.Addr().String()), makeCgroup(c.cgroup())); err != nil {
 		return err
 	}
-	if err := c.startNode(listener.(*net.TCPListener), leash); err != nil { //nolint:errcheck,forcetypeassert // it listens on TCP
+	if err := c.startNode(listener.(*net.TCPListener), leash); err != nil { //nolint:errcheck // it listens on TCP
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
