@@ -19,6 +19,12 @@ compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql
 have node || missing+=(nodejs)
 have npm || missing+=(npm)
 have gcc || missing+=(gcc libc6-dev)
+# For the cluster: what gives pods their network, runs their containers, and a shell that is one static file.
+have ip || missing+=(iproute2)
+have iptables || missing+=(iptables)
+have runc || missing+=(runc)
+[ -x /usr/lib/cni/ptp ] || missing+=(containernetworking-plugins)
+{ [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1; } || missing+=(busybox-static)
 if ! engine_answers; then
   # An engine that runs elsewhere (DOCKER_HOST, another user's rootless one) is not ours to replace.
   can_start_engine || stop "no Docker engine answers; start one, or let this user reach it, and run 'make test' again"
