@@ -46,7 +46,7 @@ type operatorSite struct {
 func newOperatorSite(t *testing.T) *operatorSite {
 	t.Helper()
 	s := &operatorSite{t: t, cluster: world.NewControlPlane(t), clock: &clock{}, traffic: &traffic{}}
-	s.cluster.Define(t, "../deploy/crd")
+	s.cluster.Define(t, "../deploy/crd/segment-bridge.dev_segmentbridges.yaml")
 	s.cluster.Apply(t, "../deploy/operator/rbac.yaml")
 	s.token = s.cluster.Token(t, "segment-bridge-operator", "segment-bridge-operator", time.Hour)
 	ctrl.SetLogger(logr.Discard()) // each manager has its own
@@ -93,8 +93,9 @@ func (c *clock) move(by time.Duration) {
 type traffic struct {
 	mu       sync.Mutex
 	requests []string
-	// fallbacks are the requests to an older API server, which cannot list by watching.
-	fallbacks []string
+	// implied are lists that an older API server is asked for, which cannot list by watching, and the creations that
+	// are authorised when what is applied is not there.
+	implied []string
 	// change, if set before the operator starts, may change each request.
 	change func(*http.Request)
 }
@@ -113,7 +114,10 @@ func (tr *traffic) note(r *http.Request) {
 	defer tr.mu.Unlock()
 	tr.requests = append(tr.requests, verb+line)
 	if query.Get("sendInitialEvents") != "" {
-		tr.fallbacks = append(tr.fallbacks, "get"+line)
+		tr.implied = append(tr.implied, "get"+line)
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/apply-patch") {
+		tr.implied = append(tr.implied, "create"+line)
 	}
 }
 

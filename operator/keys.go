@@ -60,7 +60,7 @@ func (r *reconciler) pseudonymKey(ctx context.Context, bridge *v1alpha1.SegmentB
 		if found, err = r.makePseudonymKey(ctx); err != nil {
 			return err
 		}
-		r.events.Eventf(bridge, nil, corev1.EventTypeNormal, reasonPseudonymKeyMade, "MakeKey",
+		r.event(bridge, corev1.EventTypeNormal, reasonPseudonymKeyMade, "MakeKey",
 			"made the pseudonym key %s in Secret %s: keep a backup of it", telemetry.KeyID(found), install.PseudonymKeySecret)
 	case err != nil:
 		return blocked(reasonPseudonymKeyUnreadable, err)
@@ -70,7 +70,7 @@ func (r *reconciler) pseudonymKey(ctx context.Context, bridge *v1alpha1.SegmentB
 	}
 	if id := telemetry.KeyID(found); id != status.PseudonymKeyID {
 		if status.PseudonymKeyID != "" {
-			r.events.Eventf(bridge, nil, corev1.EventTypeWarning, reasonPseudonymKeyChanged, "ReadKey",
+			r.event(bridge, corev1.EventTypeWarning, reasonPseudonymKeyChanged, "ReadKey",
 				"somebody replaced the pseudonym key %s by %s: names have other pseudonyms from now on", status.PseudonymKeyID, id)
 		}
 		status.PseudonymKeyID = id

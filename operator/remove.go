@@ -96,7 +96,7 @@ func (r *reconciler) leaveNamespace(ctx context.Context, namespace *metav1.Parti
 		if r.isEmpty(ctx) {
 			return r.remove(ctx, namespace)
 		}
-		r.events.Eventf(namespace, nil, corev1.EventTypeNormal, "NamespaceKept", "Remove",
+		r.event(namespace, corev1.EventTypeNormal, "NamespaceKept", "Remove",
 			"namespace %s stays: something else lives in it, or what does cannot be listed", install.Namespace)
 	}
 	nothing := &unstructured.Unstructured{}

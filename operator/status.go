@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
 	"github.com/segment-bridge/segment-bridge/operator/consent"
@@ -113,6 +115,17 @@ func (r *reconciler) tell(before *v1alpha1.SegmentBridge, status *v1alpha1.Segme
 		case (now.Status == metav1.ConditionTrue) == slices.Contains(bad, now.Type) && now.Reason != reasonOff:
 			kind = corev1.EventTypeWarning
 		}
-		r.events.Eventf(before, nil, kind, now.Reason, now.Type, "%s", now.Message)
+		r.event(before, kind, now.Reason, now.Type, "%s", now.Message)
 	}
+}
+
+// event tells of an object. Its version is left out, so that what happens over and over becomes one event with a count.
+func (r *reconciler) event(about client.Object, kind, reason, action, note string, args ...any) {
+	gvk, err := apiutil.GVKForObject(about, r.client.Scheme())
+	if err != nil {
+		return // it is always of a known kind
+	}
+	r.events.Eventf(&corev1.ObjectReference{
+		APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Name: about.GetName(), UID: about.GetUID(),
+	}, nil, kind, reason, action, note, args...)
 }
