@@ -99,8 +99,8 @@ func (r *reconciler) converge(ctx context.Context, bridge *v1alpha1.SegmentBridg
 		}
 	}
 	conditions.on(err, degraded)
-	if p, ok := errors.AsType[*problem](err); ok && p.reason == reasonInvalidSpec {
-		err = nil // whoever changes the resource is noticed
+	if p, ok := errors.AsType[*problem](err); ok && slices.Contains([]string{reasonInvalidSpec, reasonPseudonymKeyLost, reasonPseudonymKeyInvalid}, p.reason) {
+		err = nil // whoever puts it right is noticed
 	}
 	return again, errors.Join(err, factsErr)
 }

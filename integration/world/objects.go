@@ -197,6 +197,16 @@ func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, erro
 	return mapping, nil
 }
 
+// Objects returns the Kubernetes objects of a file, or of the files in a folder.
+func Objects(t testing.TB, path string) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := readObjects(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
 // readObjects reads the Kubernetes objects of a file, or of the files in a folder.
 func readObjects(path string) ([]*unstructured.Unstructured, error) {
 	info, err := os.Stat(path)
