@@ -49,6 +49,13 @@ func (d *Destination) send(ctx context.Context, items []item) (answer, error) {
 	if d.dryRun != nil {
 		return answer{status: http.StatusOK}, d.print(body)
 	}
+	if d.gzip {
+		packed, err := pack(body)
+		if err != nil {
+			return answer{}, fmt.Errorf("compress: %w", err)
+		}
+		body = packed
+	}
 	return d.post(ctx, eventPath, body)
 }
 
@@ -63,15 +70,9 @@ func (d *Destination) print(body []byte) error {
 
 // post sends a body, with retries.
 func (d *Destination) post(ctx context.Context, path string, body []byte) (a answer, err error) {
-	packed := body
-	if d.gzip && len(body) > 0 {
-		if packed, err = pack(body); err != nil {
-			return a, fmt.Errorf("compress: %w", err)
-		}
-	}
 	err = d.pacer.Do(ctx, func(ctx context.Context) error {
 		var after time.Duration
-		if a, after, err = d.attempt(ctx, path, packed); err != nil {
+		if a, after, err = d.attempt(ctx, path, body); err != nil {
 			return peer.Broken(err)
 		}
 		switch a.class() {
@@ -92,7 +93,7 @@ func (d *Destination) post(ctx context.Context, path string, body []byte) (a ans
 	return a, err
 }
 
-// attempt sends a body once. The answer comes with the wait that the server asks for.
+// attempt sends a body once; one of events is packed. The answer comes with the wait that the server asks for.
 func (d *Destination) attempt(ctx context.Context, path string, body []byte) (a answer, after time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -106,7 +107,7 @@ func (d *Destination) attempt(ctx context.Context, path string, body []byte) (a 
 	if d.channel != "" {
 		req.Header.Set("X-Splunk-Request-Channel", d.channel)
 	}
-	if d.gzip && len(body) > 0 {
+	if d.gzip && path == eventPath && len(body) > 0 {
 		req.Header.Set("Content-Encoding", "gzip")
 	}
 	d.requests.Add(1)

@@ -50,7 +50,7 @@ func newDestination(t testing.TB, handler http.Handler, change func(*splunk.Opti
 
 func TestContract(t *testing.T) {
 	for name, change := range map[string]func(*splunk.Options){
-		"plain": nil, "gzip": func(o *splunk.Options) { o.Gzip = true }, "ack": func(o *splunk.Options) { o.Ack = true },
+		"plain": nil, "gzip": func(o *splunk.Options) { o.Gzip = true }, "ack": func(o *splunk.Options) { o.Ack, o.Gzip = true, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			loadtest.Destination(t, func(t *testing.T) *loadtest.World {

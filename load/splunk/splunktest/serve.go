@@ -165,6 +165,8 @@ func (r *Receiver) answer(req *http.Request, body []byte) any {
 	switch {
 	case channel != "" && !guid.MatchString(channel):
 		return refusal(http.StatusBadRequest, 11)
+	case path == "/ack" && req.Header.Get("Content-Encoding") != "": // nobody has seen that it may be packed
+		return refusal(http.StatusBadRequest, 6)
 	case path == "/ack" && !r.options.Ack:
 		return refusal(http.StatusBadRequest, 14)
 	case r.options.Ack && channel == "":
