@@ -171,12 +171,14 @@ const (
 	BusyboxImage = "localhost/busybox:dev" // Debian's, with a shell and what belongs to it; what looks up names crashes
 )
 
-// LoadBridge builds our program, and loads it as the image that users have.
-func (c *Cluster) LoadBridge(t testing.TB) {
+// LoadBridge builds our program, and loads it as the image that users have. It returns the program's path.
+func (c *Cluster) LoadBridge(t testing.TB) (program string) {
 	t.Helper()
-	bridge := image.Program(BridgeImage, "/segment-bridge", goBuild(t, "segment-bridge", "./cmd/segment-bridge", "-tags=timetzdata"))
+	program = goBuild(t, "segment-bridge", "./cmd/segment-bridge", "-tags=timetzdata")
+	bridge := image.Program(BridgeImage, "/segment-bridge", program)
 	bridge.Files = append(bridge.Files, image.File{Path: "/etc/ssl/certs/ca-certificates.crt", From: "/etc/ssl/certs/ca-certificates.crt"})
 	c.LoadImage(t, bridge)
+	return program
 }
 
 // LoadBusybox loads an image with a shell.

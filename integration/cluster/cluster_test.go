@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"text/template"
@@ -47,12 +48,14 @@ func TestRuns(t *testing.T) {
 	step("Tekton Results installed")
 	bucket, segment := c.MinIO(t), c.Receiver(t)
 	step("MinIO and receiver installed")
-	c.LoadBridge(t)
+	program := c.LoadBridge(t)
 	step("our image built and loaded")
 
 	// Here a test of the whole product applies the operator's overlay and a Konflux resource instead.
-	c.Apply(t, "../world/crds", "../../deploy/base/namespace.yaml", "../../deploy/base/serviceaccount.yaml", "../../deploy/base/rbac.yaml")
-	c.ApplyText(t, fill(t, "testdata/cronjob.yaml", map[string]any{"Bucket": bucket, "Segment": segment, "Results": results}))
+	values := map[string]any{"Bucket": bucket, "Segment": segment, "Results": results}
+	c.Apply(t, "../world/crds")
+	c.ApplyText(t, manifests(t, c, program, fill(t, "testdata/segmentbridge.yaml", values)))
+	c.ApplyText(t, fill(t, "testdata/secrets.yaml", values))
 
 	c.Namespace(t, "team-a-tenant", map[string]string{"konflux-ci.dev/type": "tenant"})
 	uids := startRuns(t, c)
@@ -79,7 +82,7 @@ func TestRuns(t *testing.T) {
 	if report := segment.Report(t); report.Duplicates != 0 || len(report.Drops)+len(report.Refusals)+len(report.Violations) != 0 {
 		t.Errorf("the receiver's report: %+v", report)
 	}
-	if logs := c.Logs(t, "segment-bridge", "job/last"); strings.Contains(logs, "team-a") || !strings.Contains(logs, `"command":"run"`) {
+	if logs := c.Logs(t, "segment-bridge", "job/last"); strings.Contains(logs, "team-a") || !strings.Contains(logs, `"command":"load"`) {
 		t.Errorf("the job's logs are\n%s", logs)
 	}
 	step("events and bucket checked")
@@ -221,6 +224,21 @@ func checkBucket(t *testing.T, bucket *Bucket) {
 	if objects < 3 { // a batch, its manifest, a receipt
 		t.Errorf("the bucket has %d objects", objects)
 	}
+}
+
+// manifests returns what installs the product without its operator.
+func manifests(t *testing.T, c *Cluster, program, bridge string) string {
+	t.Helper()
+	id := c.Kubectl(t, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+	cmd := exec.CommandContext(t.Context(), program, "manifests", "-f", "-", "--cluster-id", id, "--image", BridgeImage)
+	cmd.Stdin = strings.NewReader(bridge)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("segment-bridge manifests: %v: %s", err, complaint.String())
+	}
+	return string(out)
 }
 
 func fill(t *testing.T, file string, values any) string {
