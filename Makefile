@@ -37,7 +37,7 @@ demo: ## Run the whole job on a sample cluster, without any cluster, bucket or a
 	@go run ./cmd/segment-bridge demo
 
 .PHONY: test
-test: install servers test-unit test-proof test-integration ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
+test: install servers test-unit test-proof test-deploy test-integration ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go and a C compiler (for the race detector)
@@ -48,16 +48,20 @@ test-unit: ## Run the tests that need nothing but Go and a C compiler (for the r
 test-proof: ## Kill the job at every pair of its side effects, and simulate 10,000 seeds (long versions: make crash, make simulate)
 	go test ./internal/crash ./internal/simulation
 
+.PHONY: test-deploy
+test-deploy: ## Render the overlays and the chart with kustomize's and Helm's own code, and compare them
+	cd deploy/test && go test ./...
+
 .PHONY: test-integration
 test-integration: ## Run the tests against the real servers
 	go test -tags integration -timeout 30m -p 1 ./integration/...
 
 .PHONY: e2e
-e2e: install servers ## Run the product on a real cluster of one node with Tekton on it, built and run on this machine (needs root)
+e2e: install cluster-servers ## Run the product on a real cluster of one node with Tekton on it, built and run on this machine (needs root)
 	go test -tags integration,e2e -timeout 30m -count=1 -v ./integration/cluster
 
 .PHONY: cluster
-cluster: install servers ## Bring up a cluster to work with by hand, in the folder CLUSTER (needs root); prints its KUBECONFIG
+cluster: install cluster-servers ## Bring up a cluster to work with by hand, in the folder CLUSTER (needs root); prints its KUBECONFIG
 	@path=$$(CGO_ENABLED=0 go run ./integration/cluster/node up $(CLUSTER)) && echo "export KUBECONFIG=$$path"
 
 .PHONY: cluster-down
@@ -75,6 +79,10 @@ install: ## Install what the tests need and is missing, and start a Docker engin
 .PHONY: servers
 servers: ## Build the real servers the tests run (Kubernetes, etcd, Tekton Results, MinIO, versitygw, OpenTelemetry's HEC) into a cache
 	@go run ./integration/servers
+
+.PHONY: cluster-servers
+cluster-servers: ## Build what a whole cluster takes too (kubelet, containerd, CoreDNS, Tekton): a quarter of an hour more the first time
+	@go run ./integration/servers -cluster
 
 .PHONY: lint
 lint: ## Check the style, the usual mistakes and who imports whom
