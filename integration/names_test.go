@@ -23,7 +23,7 @@ import (
 )
 
 // checkNoNames searches every byte that the processes left: the folders given,
-// the bucket, what came to the receiver, and standard output and error. Compressed
+// the bucket if there is one, what came to the receiver, and standard output and error. Compressed
 // files are searched as they are and unpacked.
 func (s *site) checkNoNames(dirs ...string) {
 	s.t.Helper()
@@ -32,7 +32,9 @@ func (s *site) checkNoNames(dirs ...string) {
 	for _, dir := range dirs {
 		maps.Copy(places, readFolder(s.t, dir))
 	}
-	maps.Copy(places, s.readBucket())
+	if s.bucket != nil {
+		maps.Copy(places, s.readBucket())
+	}
 	var bytesSearched int
 	for place, content := range places {
 		bytesSearched += len(content)

@@ -20,10 +20,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
+	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
+	"github.com/segment-bridge/segment-bridge/operator/install"
 	"github.com/segment-bridge/segment-bridge/stage"
 )
 
@@ -32,7 +35,7 @@ func TestMain(m *testing.M) { world.Main(m) }
 const writeKey = "0123456789abcdefghijABCDEFGHIJ01"
 
 // A site is a made-up Konflux cluster on the real servers, with telemetry set up
-// as deploy/ says: a service account that has only the rights listed there.
+// as operator/install says: a service account that has only the rights listed there.
 type site struct {
 	t        *testing.T
 	sample   *samplecluster.Cluster
@@ -58,8 +61,8 @@ func newSite(t *testing.T, config samplecluster.Config, options world.ResultsOpt
 	config.Now = time.Now().UTC().Truncate(time.Second)
 	s := &site{t: t, output: new(bytes.Buffer), sample: samplecluster.New(config), cluster: world.NewControlPlane(t), database: world.Postgres(t), bucket: world.MinIO(t)}
 	s.cluster.InstallCRDs(t)
-	s.cluster.Apply(t, "../deploy/base/namespace.yaml", "../deploy/base/serviceaccount.yaml", "../deploy/base/rbac.yaml")
-	token := s.cluster.Token(t, "segment-bridge", "segment-bridge", time.Hour)
+	s.install(s.settings("results.example.com"))
+	token := s.cluster.Token(t, install.Namespace, install.CronJob, time.Hour)
 	s.kubeconfig = s.cluster.Kubeconfig(t, token)
 	s.tokenFile = filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(s.tokenFile, []byte(token), 0o600); err != nil {
@@ -77,6 +80,40 @@ func newSite(t *testing.T, config samplecluster.Config, options world.ResultsOpt
 	s.address = address
 	s.populate()
 	return s
+}
+
+// settings are those of an installation on the site that reads all sources and stages in its bucket.
+func (s *site) settings(results string) install.Settings {
+	settings := install.Settings{
+		ClusterID: s.sample.ID, Image: "segment-bridge:test", Results: &install.Results{Address: results},
+		WriteKey: writeKey, URL: s.address,
+	}
+	settings.Spec.Stage.S3 = &v1alpha1.S3{
+		Bucket: s.bucket.Name, Prefix: "telemetry", Endpoint: "http://" + s.bucket.Endpoint, Region: s.bucket.Region, CredentialsSecret: "bucket",
+	}
+	return settings
+}
+
+// install applies the objects of an installation, and returns them.
+func (s *site) install(settings install.Settings) []client.Object {
+	s.t.Helper()
+	objects, err := install.Objects(settings)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, object := range objects {
+		s.apply(object)
+	}
+	return objects
+}
+
+func (s *site) apply(object client.Object) {
+	s.t.Helper()
+	u, err := install.Unstructured(object)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.cluster.ApplyObjects(s.t, u)
 }
 
 // many is the number of objects from which on they are put into the API server's
@@ -242,7 +279,10 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "segment-bridge")
-	out, err := exec.Command("go", "build", "-o", path, "../cmd/segment-bridge").CombinedOutput()
+	// As for the image, where there is no C library; `make build` has compiled most of it.
+	build := exec.Command("go", "build", "-trimpath", "-tags", "timetzdata,grpcnotrace", "-o", path, "../cmd/segment-bridge")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build segment-bridge: %w: %s", err, out)
 	}
@@ -288,9 +328,15 @@ func (s *site) run(env []string, args ...string) result {
 	}
 	cmd := exec.CommandContext(s.t.Context(), path, append(args, "--log-level=debug")...)
 	cmd.Env = append(env, "HOME=/nonexistent", "TMPDIR="+os.TempDir())
+	return s.wait(cmd)
+}
+
+// wait runs a process of the program and returns what it left.
+func (s *site) wait(cmd *exec.Cmd) result {
+	s.t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err = cmd.Run()
+	err := cmd.Run()
 	if err != nil && cmd.ProcessState == nil {
 		s.t.Fatal(err)
 	}
