@@ -3,7 +3,8 @@
 #
 # Installs what the integration tests need from Debian and is missing, and starts a Docker engine when none answers:
 # PostgreSQL (behind the real Tekton Results), a Docker engine (for MinIO, through testcontainers), node and npm (for the
-# checks with other clients), rsyslog with TLS (a receiver of lines), a C compiler (for the race detector). Safe to run again; takes well under a second when all is there. Needs root and apt to
+# checks with other clients), rsyslog with TLS (a receiver of lines), a C compiler (for the race detector). Safe to run
+# again; takes well under a second when all is there. Needs root and apt to
 # install; elsewhere it says what to install and exits 1.
 set -euo pipefail
 

@@ -106,7 +106,7 @@ var (
 func withLocalImages(manifests string) string {
 	manifests = shell.ReplaceAllLiteralString(manifests, BusyboxImage)
 	return sources.ReplaceAllStringFunc(manifests, func(source string) string {
-		for _, s := range binaries.Servers {
+		for _, s := range slices.Concat(binaries.Servers, binaries.ClusterServers) {
 			if "ko://"+s.Package == source {
 				return "localhost/" + s.Name + ":dev"
 			}

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -30,10 +31,18 @@ type Server struct {
 	Stamp   string // package whose gitVersion, gitMajor and gitMinor variables get the module's version; may be empty
 }
 
-// Servers lists every program there is.
+// Servers are the programs that `make test` runs.
 var Servers = []Server{
 	{Name: "etcd", Folder: "etcd", Module: "go.etcd.io/etcd/server/v3", Package: "go.etcd.io/etcd/server/v3"},
 	kubernetes("kube-apiserver"),
+	{Name: "results-api", Folder: "results", Module: results, Package: results + "/cmd/api"},
+	{Name: "minio", Folder: "minio", Module: "github.com/minio/minio", Package: "github.com/minio/minio"},
+	{Name: "versitygw", Folder: "versitygw", Module: "github.com/versity/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
+	{Name: "splunkhec", Folder: "splunkhec", Module: splunkhec, Package: splunkhec},
+}
+
+// ClusterServers are those that a whole cluster takes beside them.
+var ClusterServers = []Server{
 	kubernetes("kube-controller-manager"),
 	kubernetes("kube-scheduler"),
 	kubernetes("kube-proxy"),
@@ -43,16 +52,12 @@ var Servers = []Server{
 	{Name: "containerd-shim-runc-v2", Folder: "containerd", Module: containerd, Package: containerd + "/cmd/containerd-shim-runc-v2"},
 	{Name: "ctr", Folder: "containerd", Module: containerd, Package: containerd + "/cmd/ctr"},
 	{Name: "coredns", Folder: "coredns", Module: coredns, Package: coredns},
-	{Name: "results-api", Folder: "results", Module: results, Package: results + "/cmd/api"},
 	{Name: "results-watcher", Folder: "results", Module: results, Package: results + "/cmd/watcher"},
 	{Name: "tekton-controller", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/controller"},
 	{Name: "tekton-webhook", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/webhook"},
 	{Name: "tekton-entrypoint", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/entrypoint"},
 	{Name: "tekton-nop", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/nop"},
 	{Name: "tekton-workingdirinit", Folder: "tekton", Module: tekton, Package: tekton + "/cmd/workingdirinit"},
-	{Name: "minio", Folder: "minio", Module: "github.com/minio/minio", Package: "github.com/minio/minio"},
-	{Name: "versitygw", Folder: "versitygw", Module: "github.com/versity/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
-	{Name: "splunkhec", Folder: "splunkhec", Module: splunkhec, Package: splunkhec},
 }
 
 const (
@@ -85,7 +90,7 @@ func Path(name string) (path, key string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	for _, s := range Servers {
+	for _, s := range slices.Concat(Servers, ClusterServers) {
 		if s.Name != name {
 			continue
 		}
