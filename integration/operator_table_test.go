@@ -6,6 +6,7 @@ package integration
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -288,11 +289,15 @@ func environmentOf(cronJob *unstructured.Unstructured) map[string]string {
 	}
 	for _, group := range []string{"initContainers", "containers"} {
 		containers, _, _ := unstructured.NestedSlice(cronJob.Object, "spec", "jobTemplate", "spec", "template", "spec", group)
-		for _, c := range containers {
-			env, _, _ := unstructured.NestedSlice(c.(map[string]any), "env")
-			for _, e := range env {
-				if value, ok := e.(map[string]any)["value"].(string); ok {
-					all[e.(map[string]any)["name"].(string)] = value
+		text, _ := json.Marshal(containers) // it came as JSON
+		var typed []corev1.Container
+		if json.Unmarshal(text, &typed) != nil {
+			continue
+		}
+		for _, c := range typed {
+			for _, e := range c.Env {
+				if e.ValueFrom == nil {
+					all[e.Name] = e.Value
 				}
 			}
 		}

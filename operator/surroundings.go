@@ -295,7 +295,7 @@ func resultsFrom(asked *bool, address string, found *install.Results) (*install.
 	case address != "":
 		return &install.Results{Address: address, Namespace: serviceNamespace(address)}, nil
 	case found == nil && asked != nil:
-		return nil, errors.New("Tekton Results is not found: set spec.sources.tektonResults.address")
+		return nil, errors.New("no Tekton Results is found: set spec.sources.tektonResults.address")
 	default:
 		return found, nil
 	}

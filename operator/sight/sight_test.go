@@ -89,15 +89,15 @@ func version(v string) *unstructured.Unstructured {
 }
 
 var (
-	resource  = schema.GroupResource{Group: "konflux.konflux-ci.dev", Resource: "konfluxes"}
-	forbidden = apierrors.NewForbidden(resource, "konflux", nil)
-	notFound  = apierrors.NewNotFound(resource, "")
-	refused   = errors.New("connection refused")
+	resource     = schema.GroupResource{Group: "konflux.konflux-ci.dev", Resource: "konfluxes"}
+	errForbidden = apierrors.NewForbidden(resource, "konflux", nil)
+	errNotFound  = apierrors.NewNotFound(resource, "")
+	errRefused   = errors.New("connection refused")
 )
 
 func TestObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{err: notFound}
+		s := &server{err: errNotFound}
 		var changes atomic.Int64
 		o := New(s, "konflux", func() { changes.Add(1) })
 		ctx, cancel := context.WithCancel(t.Context())
@@ -143,17 +143,17 @@ func TestObject(t *testing.T) {
 		expect("version forgotten", Present, "10", 4)
 		events().Modify(version("11"))
 		expect("modified", Present, "11", 5)
-		s.fail(forbidden, forbidden)
+		s.fail(errForbidden, errForbidden)
 		events().Stop()
 		time.Sleep(time.Minute)
 		expect("forbidden", Unreadable, "", 6)
-		s.fail(nil, forbidden)
+		s.fail(nil, errForbidden)
 		time.Sleep(time.Hour)
 		expect("watching alone is forbidden", Unreadable, "", 6)
 		s.fail(nil, nil)
 		time.Sleep(lastDelay)
 		expect("allowed", Present, "10", 7)
-		s.fail(refused, refused)
+		s.fail(errRefused, errRefused)
 		events().Stop()
 		time.Sleep(10 * time.Second)
 		expect("down for a moment", Present, "10", 7)
