@@ -26,9 +26,13 @@ const (
 	// StageClaim is the volume that events are staged on.
 	StageClaim = "segment-bridge-stage"
 	// WriteKeySecret holds the write key, under WriteKeyKey. Load alone gets it.
-	WriteKeySecret, WriteKeyKey = "segment-bridge-write-key", "write-key"
+	WriteKeySecret = "segment-bridge-write-key"
+	// WriteKeyKey is the key in WriteKeySecret.
+	WriteKeyKey = "write-key"
 	// PseudonymKeySecret holds the key of scheme HMAC, under PseudonymKeyKey. Extract alone gets it.
-	PseudonymKeySecret, PseudonymKeyKey = "segment-bridge-pseudonym-key", "key"
+	PseudonymKeySecret = "segment-bridge-pseudonym-key"
+	// PseudonymKeyKey is the key in PseudonymKeySecret.
+	PseudonymKeyKey = "key"
 	// UISecret is in the namespace of the UI, with the write key under key and the API's host and path under url.
 	UISecret = "segment-bridge-config"
 )
