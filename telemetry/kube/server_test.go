@@ -50,6 +50,26 @@ func (c *cluster) client(t *testing.T) *kube.Client {
 	return client
 }
 
+// inMemory returns a client that reaches the server without a connection, for tests in
+// fake time.
+func (c *cluster) inMemory(t *testing.T) *kube.Client {
+	t.Helper()
+	client, err := kube.NewClient(&http.Client{Transport: handled{c}}, "http://cluster", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// handled is the transport to a handler.
+type handled struct{ http.Handler }
+
+func (h handled) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.requests = append(c.requests, r.URL.RequestURI())
