@@ -134,10 +134,10 @@ build: ## Build the static binary, bin/segment-bridge (ARCH=arm64 for another ma
 	@echo "go build: $(VERSION) for $(ARCH)"; $(BUILD) -ldflags '$(LDFLAGS)$(KEY)' -o bin/ ./cmd/segment-bridge
 
 .PHONY: image
-image: build ## Build the container image: the binary, CA certificates, no shell, no root (SEGMENT_WRITE_KEY=... builds a key in)
+image: build ## Build the container image: the binary, CA certificates, no shell, no root (ARCH=arm64 needs BuildKit; SEGMENT_WRITE_KEY=... builds a key in)
 	@test -r $(CA_CERTS) || { echo "$(CA_CERTS) is missing: apt-get install ca-certificates, or make image CA_CERTS=FILE" >&2; exit 1; }
 	@mkdir -p bin/image/$(ARCH) && cp bin/segment-bridge bin/image/$(ARCH)/ && cp $(CA_CERTS) bin/image/ca-certificates.crt
-	docker build -f deploy/Dockerfile -t $(IMAGE) --platform linux/$(ARCH) \
+	docker build -f deploy/Dockerfile -t $(IMAGE) $(if $(filter-out $(shell go env GOHOSTARCH),$(ARCH)),--platform linux/$(ARCH)) \
 		--build-arg TARGETARCH=$(ARCH) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) bin/image
 
 .PHONY: clean
