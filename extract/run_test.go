@@ -216,13 +216,13 @@ func TestRunEndsWithItsContext(t *testing.T) {
 }
 
 func TestErrorIs(t *testing.T) {
+	targets := []error{fs.ErrNotExist, fs.ErrPermission, fs.ErrExist}
 	for _, test := range []struct {
-		err  error
-		want error
-	}{{absent, fs.ErrNotExist}, {forbidden, fs.ErrPermission}, {&Error{Outcome: record.OutcomeTimeout}, nil}} {
-		wrapped := fmt.Errorf("wrapped: %w", test.err)
-		for _, target := range []error{fs.ErrNotExist, fs.ErrPermission, fs.ErrExist} {
-			if got := errors.Is(wrapped, target); got != (target == test.want) {
+		err error
+		is  [3]bool // of targets
+	}{{absent, [3]bool{0: true}}, {forbidden, [3]bool{1: true}}, {&Error{Outcome: record.OutcomeTimeout}, [3]bool{}}} {
+		for i, target := range targets {
+			if got := errors.Is(fmt.Errorf("wrapped: %w", test.err), target); got != test.is[i] {
 				t.Errorf("%v is %v: %t", test.err, target, got)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -118,7 +119,7 @@ func makeImage(t *testing.T, image string, arguments ...string) {
 		t.Fatalf("make image: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("docker", "image", "rm", "--force", image).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "docker", "image", "rm", "--force", image).CombinedOutput(); err != nil {
 			t.Errorf("remove the image: %v: %s", err, out)
 		}
 	})

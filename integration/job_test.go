@@ -14,7 +14,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
@@ -177,7 +176,12 @@ func TestPodRights(t *testing.T) {
 	if r := p.container(extract); r.code != 0 || len(r.summary.Sources) != 5 || len(r.summary.Degraded) > 0 || strings.Contains(string(r.stderr), "cannot be read") {
 		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	role := objects[slices.IndexFunc(objects, func(o client.Object) bool { _, ok := o.(*rbacv1.ClusterRole); return ok })].(*rbacv1.ClusterRole)
+	var role *rbacv1.ClusterRole
+	for _, o := range objects {
+		if r, ok := o.(*rbacv1.ClusterRole); ok {
+			role = r
+		}
+	}
 	needs := map[string]string{
 		"pipelineruns": "kube/pipelineruns", "components": "kube/components", "namespaces": "kube/namespaces",
 		"konfluxes": "kube/konfluxes", "records": "results", "configmaps": "",

@@ -47,7 +47,7 @@ func TestKongLines(t *testing.T) {
 	rsyslog.Stop()
 	var want, got []string
 	for _, call := range calls {
-		want = append(want, call["messageId"].(string))
+		want = append(want, text(call["messageId"]))
 	}
 	for _, line := range rsyslog.Lines(t) {
 		got = append(got, checkLine(t, line))

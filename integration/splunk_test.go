@@ -79,21 +79,26 @@ func TestSplunk(t *testing.T) {
 			s.mustRun(env, append([]string{"load"}, args...)...) // nothing is left to do
 			want := map[string]map[string]any{}
 			for _, call := range calls {
-				want[call["messageId"].(string)] = call
+				want[text(call["messageId"])] = call
 			}
 			for _, e := range collector.Events(t) {
 				var call map[string]any
 				if err := json.Unmarshal(e.Event, &call); err != nil {
 					t.Fatal(err)
 				}
-				id, _ := call["messageId"].(string)
+				id := text(call["messageId"])
 				if !reflect.DeepEqual(call, want[id]) {
 					t.Errorf("arrived as %v, staged as %v", call, want[id])
 				}
 				delete(want, id)
-				at, err := time.Parse(time.RFC3339, call["timestamp"].(string))
-				cluster := call["context"].(map[string]any)["device"].(map[string]any)["id"]
-				if err != nil || e.Time != float64(at.Unix()) || e.Host != cluster || e.Source != "segment-bridge" || e.SourceType != "segment:track" || (e.Index == "telemetry") != slices.Contains(args, "--splunk-index") {
+				at, err := time.Parse(time.RFC3339, text(call["timestamp"]))
+				var origin struct {
+					Context struct{ Device struct{ ID string } }
+				}
+				if err := json.Unmarshal(e.Event, &origin); err != nil {
+					t.Fatal(err)
+				}
+				if err != nil || e.Time != float64(at.Unix()) || e.Host != origin.Context.Device.ID || e.Source != "segment-bridge" || e.SourceType != "segment:track" || (e.Index == "telemetry") != slices.Contains(args, "--splunk-index") {
 					t.Errorf("arrived with %+v", e)
 				}
 			}
@@ -105,6 +110,12 @@ func TestSplunk(t *testing.T) {
 	if strings.Contains(s.output.String(), token) {
 		t.Error("the token shows in what the program says")
 	}
+}
+
+// text is a JSON string; what is none is empty.
+func text(v any) string {
+	s, _ := v.(string)
+	return s
 }
 
 // TestReceiverAgainstOpenTelemetry lets the OpenTelemetry Collector's client speak to the receiver that all other tests
