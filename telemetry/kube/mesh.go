@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"io/fs"
+	"net/url"
+	"slices"
+
+	"github.com/segment-bridge/segment-bridge/telemetry"
+)
+
+var (
+	namespaces     = kind{"", "namespaces"}
+	daemonSets     = kind{"apps", "daemonsets"}
+	webhooks       = kind{"admissionregistration.k8s.io", "mutatingwebhookconfigurations"}
+	endpointSlices = kind{"discovery.k8s.io", "endpointslices"}
+	configMaps     = kind{"", "configmaps"}
+)
+
+// Verdicts on a mesh: nothing of it is there; something is, but nothing that runs
+// it, such as what an uninstallation leaves; what runs it is there.
+const (
+	verdictAbsent  = "absent"
+	verdictPresent = "present"
+	verdictActive  = "active"
+)
+
+// A ServiceName names a Service.
+type ServiceName struct{ Namespace, Name string }
+
+// Mesh answers three questions about service meshes: which are installed, whether the
+// gateway is in one, and which share of the services is. The gateway is known by the
+// Service that it is published by; without one, that question is left out.
+//
+// Installed is a verdict for each mesh, with the signs that led to it. A verdict that
+// what may not be read could change has no value. The gateway and the share are told of meshes that
+// leave a mark on each pod. Pods and EndpointSlices are only read where such a mesh shows,
+// and of pods the metadata; containers of ten of a mesh's pods tell in which way they are
+// in it.
+func Mesh(c *Client, gateway ServiceName) *Provider {
+	joinable := joinableMeshes()
+	percent := func(name, reason, source string) telemetry.PropertySpec {
+		return technical(telemetry.PropertySpec{
+			Name: name, Type: telemetry.TypeCounts, Unit: "percent", Words: joinable.words(), Buckets: []int64{0, 1, 10, 25, 50, 75, 90, 100},
+			Reason: reason, Question: "Which share of the services is in a mesh?", Source: source,
+		})
+	}
+	p := &Provider{name: "mesh", rules: lists(services, namespaces, daemonSets, webhooks, pods, endpointSlices)}
+	p.rules = append(p.rules, pods.rule("get"), configMaps.rule("get", "cilium-config"))
+	for _, m := range meshes {
+		p.metrics = append(p.metrics, technical(telemetry.PropertySpec{
+			Name: m.stem, Type: telemetry.TypeEnum, Words: []string{verdictAbsent, verdictPresent, verdictActive},
+			Reason: "Tells with which service meshes the product has to get along.", Question: "Is a service mesh deployed?",
+			Source: "API groups, namespaces and what runs " + m.word + "; active when that is there, present when only the rest is",
+		}))
+	}
+	p.metrics = append(p.metrics,
+		technical(telemetry.PropertySpec{
+			Name: "meshEvidence", Type: telemetry.TypeSet, Words: evidenceWords(),
+			Reason: "Tells how sure the verdicts are.", Question: "Is a service mesh deployed?", Source: "what the verdicts on meshes are based on",
+		}),
+		percent("meshServiceShare", "Tells how far meshes are adopted.", "services with a pod in the mesh, of all that have pods; EndpointSlices and metadata of pods"),
+		technical(telemetry.PropertySpec{
+			Name: "meshModes", Type: telemetry.TypeSet, Words: modeWords(),
+			Reason: "Tells which ways into a mesh have to be tested.", Question: "How do pods join a mesh?", Source: "names of the containers and init containers of ten pods of each mesh",
+		}),
+	)
+	if gateway != (ServiceName{}) {
+		p.metrics = append(p.metrics, technical(telemetry.PropertySpec{
+			Name: "meshGateway", Type: telemetry.TypeSet, Words: joinable.words(),
+			Reason: "Tells whether the gateway runs inside of a mesh.", Question: "Is the gateway in a mesh?", Source: "metadata of the pods behind the gateway's Service",
+		}))
+	}
+	p.collect = func(ctx context.Context, readings *telemetry.Readings) error {
+		served, err := c.discover(ctx)
+		if err != nil {
+			return err
+		}
+		s := lookForMeshes(ctx, served)
+		s.record(readings)
+		found, kongMesh := s.found()&joinable != 0, s.signs[signControl].has(meshIndex("kong-mesh"))
+		if !found && s.vague&joinable != 0 {
+			return s.err // of all that follows
+		}
+		if !found {
+			readings.Counts("meshServiceShare", map[string]int64{})
+			readings.Set("meshModes")
+			if gateway != (ServiceName{}) {
+				readings.Set("meshGateway")
+			}
+			return ctx.Err()
+		}
+		m := members{client: c, kongMesh: kongMesh}
+		if err := m.read(ctx); err != nil {
+			return err
+		}
+		m.recordModes(ctx, readings)
+		if err := m.recordShares(ctx, readings, gateway); err != nil {
+			return err
+		}
+		return ctx.Err()
+	}
+	return p
+}
+
+func meshIndex(word string) int {
+	return slices.IndexFunc(meshes, func(m mesh) bool { return m.word == word })
+}
+
+// meshSurvey is what is known of which meshes are installed.
+type meshSurvey struct {
+	signs map[string]meshSet // by sign
+	err   error              // of what could not be read, if anything
+	// vague are the meshes on which that would have a say.
+	vague meshSet
+}
+
+func (s *meshSurvey) add(sign string, i int) { s.signs[sign] |= 1 << i }
+
+func (s *meshSurvey) found() meshSet {
+	return s.signs[signAPI] | s.signs[signNamespace] | s.signs[signControl]
+}
+
+// fail notes that the meshes could not be looked for. What is not served is not there.
+func (s *meshSurvey) fail(err error, meshes meshSet) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.err, s.vague = err, s.vague|meshes
+	}
+}
+
+const allMeshes = ^meshSet(0)
+
+func lookForMeshes(ctx context.Context, served *discovery) *meshSurvey {
+	c, s := served.client, &meshSurvey{signs: map[string]meshSet{}}
+	istio, ambient, cilium := meshIndex("istio"), meshIndex("istio-ambient"), meshIndex("cilium")
+	for i := range meshes {
+		if slices.ContainsFunc(meshes[i].groups, served.serves) {
+			s.add(signAPI, i)
+		}
+	}
+	inNamespace, err := fold(ctx, c, "/api/v1/namespaces", metadata, func(set *meshSet, n *object) {
+		for i := range meshes {
+			if slices.Contains(meshes[i].namespaces, n.Metadata.Name) {
+				*set |= 1 << i
+			}
+		}
+	})
+	s.fail(err, allMeshes)
+	s.signs[signNamespace] = inNamespace
+	control, err := fold(ctx, c, "/api/v1/services", metadata, func(set *meshSet, service *object) {
+		for i := range meshes {
+			if meshes[i].control != nil && meshes[i].control(&service.Metadata) {
+				*set |= 1 << i
+			}
+		}
+	})
+	s.fail(err, allMeshes&^(1<<ambient|1<<cilium))
+	s.signs[signControl] |= control
+	// A control plane outside of the cluster shows by its webhook.
+	injects, err := foldKindMetadata(ctx, served, webhooks, func(found *bool, hook *object) {
+		*found = *found || hook.Metadata.Labels["app"] == "sidecar-injector" || nameOr(hook.Metadata.Name, "istio-sidecar-injector")
+	})
+	s.fail(err, 1<<istio)
+	if injects {
+		s.add(signControl, istio)
+	}
+	tunnels, err := foldKindMetadata(ctx, served, daemonSets, func(found *bool, set *object) {
+		*found = *found || set.Metadata.Labels["app"] == "ztunnel" || set.Metadata.Name == "ztunnel"
+	})
+	s.fail(err, 1<<ambient)
+	if tunnels {
+		s.add(signControl, ambient)
+	}
+	if s.signs[signAPI].has(cilium) {
+		active, err := ciliumIsMesh(ctx, c)
+		s.fail(err, 1<<cilium)
+		if active {
+			s.add(signControl, cilium)
+		}
+	}
+	return s
+}
+
+// ciliumIsMesh reports whether Cilium is more than the network.
+func ciliumIsMesh(ctx context.Context, c *Client) (bool, error) {
+	var config struct {
+		Data map[string]string `json:"data"`
+	}
+	err := c.Get(ctx, "/api/v1/namespaces/kube-system/configmaps/cilium-config", &config)
+	for _, key := range []string{"enable-ztunnel", "mesh-auth-mutual-enabled", "enable-envoy-config", "enable-gateway-api"} {
+		if isTrue(config.Data[key]) {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+func (s *meshSurvey) record(readings *telemetry.Readings) {
+	var evidence []string
+	for i, m := range meshes {
+		verdict := verdictAbsent
+		for _, sign := range meshSigns {
+			if s.signs[sign].has(i) {
+				verdict = verdictPresent
+				evidence = append(evidence, m.word+":"+sign)
+			}
+		}
+		switch {
+		case s.signs[signControl].has(i):
+			readings.Word(m.stem, verdictActive)
+		case s.vague.has(i):
+			readings.Fail(m.stem, s.err)
+		default:
+			readings.Word(m.stem, verdict)
+		}
+	}
+	readings.Set("meshEvidence", evidence...)
+}
+
+// foldKindMetadata folds the metadata of the objects of a kind.
+func foldKindMetadata[S any](ctx context.Context, served *discovery, k kind, add func(*S, *object)) (S, error) {
+	path, _, err := served.find(ctx, k)
+	if err != nil {
+		var none S
+		return none, err
+	}
+	return fold(ctx, served.client, path, metadata, add)
+}
+
+// members are the pods that are in a mesh. Of each there are a few bytes.
+type members struct {
+	client   *Client
+	kongMesh bool
+	seed     maphash.Seed
+	tally    memberTally
+}
+
+type memberTally struct {
+	pods    map[uint64]meshSet // by the hash of the pod's namespace and name
+	samples [16][]ServiceName  // of pods, by mesh
+}
+
+// sampled is how many pods of a mesh are looked at in full.
+const sampled = 10
+
+func (m *members) key(namespace, name string) uint64 {
+	return maphash.String(m.seed, namespace+"/"+name)
+}
+
+func (m *members) read(ctx context.Context) error {
+	m.seed = maphash.MakeSeed()
+	var err error
+	m.tally, err = fold(ctx, m.client, "/api/v1/pods", metadata, func(t *memberTally, pod *object) {
+		set := meshesOf(&pod.Metadata, m.kongMesh)
+		if set == 0 {
+			return
+		}
+		if t.pods == nil {
+			t.pods = map[uint64]meshSet{}
+		}
+		t.pods[m.key(pod.Metadata.Namespace, pod.Metadata.Name)] = set
+		for i := range meshes {
+			if set.has(i) && len(t.samples[i]) < sampled {
+				t.samples[i] = append(t.samples[i], ServiceName{pod.Metadata.Namespace, pod.Metadata.Name})
+			}
+		}
+	})
+	return err
+}
+
+// recordModes tells by their containers in which way pods are in their mesh. A pod that
+// is gone by now is left out.
+func (m *members) recordModes(ctx context.Context, readings *telemetry.Readings) {
+	type container struct {
+		Name string `json:"name"`
+	}
+	var found []string
+	for i, samples := range m.tally.samples {
+		if len(samples) > 0 && meshes[i].word == "istio-ambient" {
+			found = append(found, meshes[i].word+":ambient")
+			continue
+		}
+		for _, sample := range samples {
+			var pod struct {
+				Spec struct {
+					Containers     []container `json:"containers"`
+					InitContainers []container `json:"initContainers"`
+				} `json:"spec"`
+			}
+			path := "/api/v1/namespaces/" + url.PathEscape(sample.Namespace) + "/pods/" + url.PathEscape(sample.Name)
+			if err := m.client.Get(ctx, path, &pod); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				readings.Fail("meshModes", err)
+				return
+			}
+			sidecars := meshes[i].sidecars
+			if meshes[i].word == "kong-mesh" {
+				sidecars = meshes[meshIndex("kuma")].sidecars
+			}
+			is := func(c container) bool { return slices.Contains(sidecars, c.Name) }
+			if slices.ContainsFunc(pod.Spec.Containers, is) {
+				found = append(found, meshes[i].word+":sidecar")
+			}
+			if slices.ContainsFunc(pod.Spec.InitContainers, is) {
+				found = append(found, meshes[i].word+":native-sidecar")
+			}
+		}
+	}
+	readings.Set("meshModes", found...)
+}
+
+// recordShares goes through the EndpointSlices: which services have a pod in which
+// mesh, and those of the gateway. The error is that of both metrics.
+func (m *members) recordShares(ctx context.Context, readings *telemetry.Readings, gateway ServiceName) error {
+	type slice struct {
+		Metadata  objectMeta `json:"metadata"`
+		Endpoints []struct {
+			TargetRef struct {
+				Kind string `json:"kind"`
+				Name string `json:"name"`
+			} `json:"targetRef"`
+		} `json:"endpoints"`
+	}
+	type tally struct {
+		services map[uint64]meshSet
+		gateway  meshSet
+	}
+	t, err := fold(ctx, m.client, "/apis/discovery.k8s.io/v1/endpointslices", whole, func(t *tally, s *slice) {
+		name := s.Metadata.Labels["kubernetes.io/service-name"]
+		if t.services == nil {
+			t.services = map[uint64]meshSet{}
+		}
+		for _, e := range s.Endpoints {
+			if e.TargetRef.Kind != "Pod" || name == "" {
+				continue
+			}
+			set := m.tally.pods[m.key(s.Metadata.Namespace, e.TargetRef.Name)]
+			t.services[m.key(s.Metadata.Namespace, name)] |= set
+			if (ServiceName{s.Metadata.Namespace, name}) == gateway {
+				t.gateway |= set
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	shares := map[string]int64{}
+	for i, mesh := range meshes {
+		enrolled := int64(0)
+		for _, set := range t.services {
+			if set.has(i) {
+				enrolled++
+			}
+		}
+		if enrolled > 0 {
+			shares[mesh.word] = max(1, 100*enrolled/int64(len(t.services))) // some is not none
+		}
+	}
+	readings.Counts("meshServiceShare", shares)
+	if gateway != (ServiceName{}) {
+		readings.Set("meshGateway", t.gateway.words()...)
+	}
+	return nil
+}
