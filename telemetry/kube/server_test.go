@@ -243,3 +243,19 @@ func expect(t *testing.T, found, want map[string]string) {
 		t.Logf("all that was found: %v", found)
 	}
 }
+
+// forbidding is a server that allows nothing.
+type forbidding struct{}
+
+func (forbidding) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusForbidden)
+}
+
+func (f forbidding) client(t *testing.T) *kube.Client {
+	t.Helper()
+	client, err := kube.NewClient(&http.Client{Transport: handled{f}}, "http://cluster", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
