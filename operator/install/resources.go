@@ -14,8 +14,8 @@ const (
 	// spoolSize bounds what extract hands to transform in memory: 50 bytes for a run, so that a million runs take half of it.
 	spoolSize = "128Mi"
 
-	// A process that reads, transforms or delivers a million runs peaks at 62 MiB when its collector is told to stay below 48,
-	// and memory does not grow with their number.
+	// A process that reads, transforms or delivers a million runs peaks at some 62 MiB when its collector is told to stay below
+	// 48, and memory does not grow with their number. The mapped program comes on top, which the kernel can take back.
 	goMemory    = "48MiB"
 	memory      = "64Mi"
 	memoryLimit = "128Mi"
