@@ -71,7 +71,7 @@ func (p program) root() *cobra.Command {
 		Use:   "segment-bridge",
 		Short: "Usage telemetry for Kubernetes products: extracted, pseudonymised, staged in a bucket, delivered once",
 		Long: `segment-bridge reads what happened in a cluster, hides every name before anything is written, stages the events as
-Parquet in a bucket that anyone may audit, and delivers them from there to Segment or a compatible API.
+Parquet in a bucket that anyone may audit, and delivers them from there to Segment, Splunk or a compatible API.
 
 Every flag can also be set in the file given by --config, under its own name, and some by the environment variable named
 in its description. Flags win over the environment, the environment over the file.
