@@ -134,29 +134,3 @@ func FuzzItem(f *testing.F) {
 		}
 	})
 }
-
-func FuzzRetryAfter(f *testing.F) {
-	for _, seed := range []string{"", "0", "30", "-1", "1e3", "99999999999999999999", "Sat, 01 Jan 2000 00:01:30 GMT", "Saturday, 01-Jan-00 00:01:30 GMT"} {
-		f.Add(seed)
-	}
-	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, header string) {
-		if wait := retryAfter(header, now); wait < 0 || wait > longestAsked {
-			t.Fatalf("%q asks for %v", header, wait)
-		}
-	})
-}
-
-func TestBackOffStaysInItsBounds(t *testing.T) {
-	for attempt := range 100 {
-		whole := longestWait
-		if attempt < 7 {
-			whole = firstWait << attempt
-		}
-		for range 50 {
-			if wait := backOff(attempt); wait < whole/2 || wait > whole {
-				t.Fatalf("attempt %d waits %v", attempt, wait)
-			}
-		}
-	}
-}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/segmentio/analytics-go/v3"
+
+	"github.com/segment-bridge/segment-bridge/load/internal/peer"
 )
 
 // attempts is how often analytics-go tries a request.
@@ -41,7 +43,7 @@ func (d *Destination) post(ctx context.Context, items []item) (status int, err e
 	p := &post{Destination: d, ctx: ctx, cancel: cancel, tail: tail(items), settled: make(chan struct{})}
 	p.open.Store(int64(len(items)))
 
-	if err := d.hold(ctx); err != nil {
+	if err := d.pacer.Hold(ctx); err != nil {
 		return 0, fmt.Errorf("deliver to Segment: %w", err)
 	}
 	client, err := analytics.NewWithConfig(d.key.Reveal(), analytics.Config{
@@ -103,7 +105,7 @@ func (p *post) RoundTrip(req *http.Request) (*http.Response, error) {
 		case err != nil && p.ctx.Err() != nil:
 			return nil, p.ctx.Err()
 		case err != nil:
-			p.last = networkError(err)
+			p.last = peer.Broken(err) // tried again, whatever it is: the next run would do the same
 			return nil, p.last
 		case classOf(status) == transient:
 			p.last = statusError(status)
@@ -137,7 +139,7 @@ func (p *post) attempt(req *http.Request) (status int, wait time.Duration, err e
 	// that it breaks off: the status is the answer.
 	_, _ = io.CopyN(io.Discard, response.Body, maxDrainBytes)
 	_ = response.Body.Close()
-	return response.StatusCode, retryAfter(response.Header.Get("Retry-After"), time.Now()), nil
+	return response.StatusCode, peer.RetryAfter(response.Header.Get("Retry-After"), time.Now()), nil
 }
 
 // newRequest is req with the staged payloads as its body. sentAt is the time of the attempt: Segment corrects
@@ -177,7 +179,7 @@ func (p *post) wait(attempt int) time.Duration {
 	if attempt >= attempts-1 {
 		return 0 // it would wait although no attempt follows
 	}
-	wait := max(backOff(attempt), p.untilAllowed())
+	wait := max(peer.BackOff(attempt), p.pacer.UntilAllowed())
 	if deadline, ok := p.ctx.Deadline(); ok && time.Until(deadline) < wait {
 		p.cancel(errPatience) // rather now than after a wait for nothing
 	}
@@ -220,34 +222,9 @@ func (p *post) result() (status int, err error) {
 
 // postpone keeps every request of the destination back for a while.
 func (d *Destination) postpone(wait time.Duration) {
-	if wait == 0 {
-		return
-	}
-	d.logger.Info("destination asks to wait", "destination", d.Name(), "seconds", wait.Seconds())
-	until := time.Now().Add(wait).UnixNano()
-	for {
-		old := d.notBefore.Load()
-		if old >= until || d.notBefore.CompareAndSwap(old, until) {
-			return
-		}
-	}
-}
-
-func (d *Destination) untilAllowed() time.Duration {
-	return time.Until(time.Unix(0, d.notBefore.Load()))
-}
-
-// hold waits until requests are allowed.
-func (d *Destination) hold(ctx context.Context) error {
-	wait := d.untilAllowed()
-	if wait <= 0 {
-		return ctx.Err()
-	}
-	select {
-	case <-time.After(wait):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if wait > 0 {
+		d.logger.Info("destination asks to wait", "destination", d.Name(), "seconds", wait.Seconds())
+		d.pacer.Postpone(wait)
 	}
 }
 

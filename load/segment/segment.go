@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/load"
+	"github.com/segment-bridge/segment-bridge/load/internal/peer"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 )
 
@@ -72,7 +73,7 @@ type Destination struct {
 	transport http.RoundTripper
 	logger    *slog.Logger
 
-	notBefore       atomic.Int64 // Unix nanoseconds: the server wants no request before
+	pacer           peer.Pacer
 	requests, bytes atomic.Int64
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/load"
+	"github.com/segment-bridge/segment-bridge/load/internal/memory"
 	"github.com/segment-bridge/segment-bridge/load/loadtest"
 	"github.com/segment-bridge/segment-bridge/load/secret"
 	"github.com/segment-bridge/segment-bridge/load/splunk"
@@ -35,7 +36,7 @@ func newDestination(t testing.TB, handler http.Handler, change func(*splunk.Opti
 	t.Helper()
 	var log bytes.Buffer
 	o := splunk.Options{
-		URL: "https://splunk.example:8088", Token: secret.New(splunktest.Token), Transport: loadtest.Transport(handler),
+		URL: "https://splunk.example:8088", Token: secret.New(splunktest.Token), Transport: memory.Transport(handler),
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	if change != nil {

@@ -196,3 +196,17 @@ func TestClientTLS(t *testing.T) {
 		t.Errorf("%v, %v", config, err)
 	}
 }
+
+func TestBackOffStaysInItsBounds(t *testing.T) {
+	for attempt := range 100 {
+		whole := longestWait
+		if attempt < 7 {
+			whole = firstWait << attempt
+		}
+		for range 50 {
+			if wait := BackOff(attempt); wait < whole/2 || wait > whole {
+				t.Fatalf("attempt %d waits %v", attempt, wait)
+			}
+		}
+	}
+}

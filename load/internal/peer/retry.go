@@ -47,7 +47,7 @@ type Pacer struct {
 // up early rather than wait for a time at which ctx is done.
 func (p *Pacer) Do(ctx context.Context, attempt func(context.Context) error) error {
 	for n := 1; ; n++ {
-		if err := p.hold(ctx); err != nil {
+		if err := p.Hold(ctx); err != nil {
 			return err
 		}
 		err := attempt(ctx)
@@ -63,7 +63,7 @@ func (p *Pacer) Do(ctx context.Context, attempt func(context.Context) error) err
 			return fmt.Errorf("%w after %d attempts: try again later", err, n)
 		}
 		p.Postpone(again.After)
-		wait := max(backOff(n-1), p.untilAllowed())
+		wait := max(BackOff(n-1), p.UntilAllowed())
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 			return fmt.Errorf("%w; the last attempt: %w", ErrPatience, err)
 		}
@@ -73,9 +73,9 @@ func (p *Pacer) Do(ctx context.Context, attempt func(context.Context) error) err
 	}
 }
 
-// hold waits until requests are allowed.
-func (p *Pacer) hold(ctx context.Context) error {
-	for wait := p.untilAllowed(); wait > 0; wait = p.untilAllowed() {
+// Hold waits until requests are allowed.
+func (p *Pacer) Hold(ctx context.Context) error {
+	for wait := p.UntilAllowed(); wait > 0; wait = p.UntilAllowed() {
 		if err := Sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -94,7 +94,8 @@ func (p *Pacer) Postpone(wait time.Duration) {
 	}
 }
 
-func (p *Pacer) untilAllowed() time.Duration {
+// UntilAllowed returns how long requests have to wait; 0 when they may go.
+func (p *Pacer) UntilAllowed() time.Duration {
 	return max(time.Until(time.Unix(0, p.notBefore.Load())), 0)
 }
 
@@ -116,8 +117,8 @@ func Sleep(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// backOff returns how long to wait after the given attempt, counted from 0.
-func backOff(attempt int) time.Duration {
+// BackOff returns how long to wait after the given attempt, counted from 0.
+func BackOff(attempt int) time.Duration {
 	wait := longestWait
 	if attempt < 7 { // 500 ms << 7 is beyond the longest
 		wait = firstWait << attempt

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package loadtest
+// Package memory carries requests to a handler in the same process.
+package memory
 
 import (
 	"bytes"
@@ -15,11 +16,11 @@ import (
 // Transport returns a transport that brings requests to a handler without a network, as the clock of package
 // testing/synctest wants it. A handler that panics with [http.ErrAbortHandler] resets the connection; one that
 // announces a longer body than it writes breaks off.
-func Transport(handler http.Handler) http.RoundTripper { return memory{handler} }
+func Transport(handler http.Handler) http.RoundTripper { return transport{handler} }
 
-type memory struct{ handler http.Handler }
+type transport struct{ handler http.Handler }
 
-func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	in := req.Clone(req.Context())
 	in.Body = http.NoBody
 	if req.Body != nil {
@@ -45,7 +46,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 				panic(p)
 			}
 		}()
-		m.handler.ServeHTTP(w, in)
+		t.handler.ServeHTTP(w, in)
 		answered <- nil
 	}()
 	select {
