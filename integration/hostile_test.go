@@ -25,7 +25,8 @@ import (
 )
 
 // The memory that each container of the job may take, and all three of them in one
-// process, with what the operator tells the garbage collector.
+// process, with what the operator tells the garbage collector. The mapped program comes
+// on top, which the kernel can take back.
 const (
 	memoryLimit = 64 << 20
 	runLimit    = 96 << 20
@@ -358,12 +359,13 @@ func hostileProcess(t *testing.T, args ...string) measured {
 	return r
 }
 
-// peakMemory watches the high-water mark of a process until ctx is done. What the
-// kernel tells in the end counts the memory of the parent too, as it was at the start.
+// peakMemory watches the memory of a process, without the mapped program, until ctx is
+// done. What the kernel tells in the end counts that, and the memory of the parent as it
+// was at the start.
 func peakMemory(ctx context.Context, pid int) (peak int64) {
 	for ctx.Err() == nil {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		_, after, _ := bytes.Cut(status, []byte("VmHWM:"))
+		_, after, _ := bytes.Cut(status, []byte("RssAnon:"))
 		if fields := bytes.Fields(after); len(fields) > 0 {
 			if kib, err := strconv.ParseInt(string(fields[0]), 10, 64); err == nil {
 				peak = max(peak, kib<<10)
