@@ -51,12 +51,6 @@ func TestRuns(t *testing.T) {
 	program := c.LoadBridge(t)
 	step("our image built and loaded")
 
-	// Here a test of the whole product applies the operator's overlay and a Konflux resource instead.
-	values := map[string]any{"Bucket": bucket, "Segment": segment, "Results": results}
-	c.Apply(t, "../world/crds")
-	c.ApplyText(t, manifests(t, c, program, fill(t, "testdata/segmentbridge.yaml", values)))
-	c.ApplyText(t, fill(t, "testdata/secrets.yaml", values))
-
 	c.Namespace(t, "team-a-tenant", map[string]string{"konflux-ci.dev/type": "tenant"})
 	uids := startRuns(t, c)
 	step("runs started")
@@ -72,6 +66,12 @@ func TestRuns(t *testing.T) {
 
 	c.RestartNode(t)
 	step("kubelet and containerd restarted")
+
+	// Here a test of the whole product applies the operator's overlay and a Konflux resource instead.
+	values := map[string]any{"Bucket": bucket, "Segment": segment, "Results": results}
+	c.Apply(t, "../world/crds")
+	c.ApplyText(t, manifests(t, c, program, fill(t, "testdata/segmentbridge.yaml", values)))
+	c.ApplyText(t, fill(t, "testdata/secrets.yaml", values))
 	Eventually(t, 90*time.Second, func() error { return firedAndDone(t, c) })
 	step("the CronJob fired and its pod is done")
 	c.Kubectl(t, "create", "job", "-n", "segment-bridge", "last", "--from=cronjob/segment-bridge")
