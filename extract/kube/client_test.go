@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/extract/internal/extracttest"
 )
 
 func TestGet(t *testing.T) {
@@ -36,7 +37,7 @@ func TestGet(t *testing.T) {
 				Metadata struct{ UID string }
 			}
 			err := newClient(t, server).Get(t.Context(), "/api/v1/namespaces/kube-system", &object)
-			checkError(t, err, test.outcome, "get /api/v1/namespaces/kube-system")
+			extracttest.CheckError(t, err, test.outcome, "get /api/v1/namespaces/kube-system")
 			if e, ok := errors.AsType[*extract.Error](err); ok && e.Status != test.status {
 				t.Errorf("status is %d, want %d", e.Status, test.status)
 			}
@@ -59,7 +60,7 @@ func TestUntrustedServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = client.Get(t.Context(), "/version", new(struct{}))
-	checkError(t, err, "error", "CA")
+	extracttest.CheckError(t, err, "error", "CA")
 	if n := requests.Load(); n != 0 {
 		t.Errorf("%d requests reach a server that is not trusted", n)
 	}

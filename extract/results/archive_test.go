@@ -25,10 +25,12 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/segment-bridge/segment-bridge/extract/internal/extracttest"
 )
 
 // secret is a name that must not come out: it is in every answer.
-const secret = "acme-secret-team"
+const secret = extracttest.Secret
 
 // noon is when the newest row of an archive was written. Row i is i minutes older.
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)

@@ -8,6 +8,8 @@ import (
 	pb "github.com/tektoncd/results/proto/v1alpha2/results_go_proto"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/segment-bridge/segment-bridge/extract/internal/extracttest"
 )
 
 func TestCheck(t *testing.T) {
@@ -44,7 +46,7 @@ func TestCheck(t *testing.T) {
 				t.Run(way.name, func(t *testing.T) {
 					a := archive{script: test.archive}
 					total, err := newSource(t, Config{Address: way.serve(&a, t), Version: "v1.2.3"}).Check(t.Context())
-					checkError(t, err, test.outcome, test.hint)
+					extracttest.CheckError(t, err, test.outcome, test.hint)
 					if total != test.total {
 						t.Errorf("there are %d records, want %d", total, test.total)
 					}

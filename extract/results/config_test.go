@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/extract/internal/extracttest"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
@@ -110,10 +111,10 @@ func TestTLS(t *testing.T) {
 			before := len(a.seen)
 			_, err := read(t.Context(), newSource(t, test.config), record.Window{}, new(extract.Stats))
 			if test.works {
-				checkError(t, err, "", "")
+				extracttest.CheckError(t, err, "", "")
 				return
 			}
-			checkError(t, err, "error", "CA file")
+			extracttest.CheckError(t, err, "error", "CA file")
 			if len(a.seen) != before {
 				t.Error("a request reaches a server that is not trusted")
 			}
@@ -169,7 +170,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
 	defer server.Close()
 	_, err := read(t.Context(), newSource(t, Config{Address: server.URL, Token: hidden("t0ken")}), record.Window{}, new(extract.Stats))
-	checkError(t, err, "error", "HTTP 307")
+	extracttest.CheckError(t, err, "error", "HTTP 307")
 }
 
 func TestTokenIsReadAgain(t *testing.T) {

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/extract/internal/extracttest"
 	"github.com/segment-bridge/segment-bridge/extract/internal/retry"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
@@ -285,7 +284,7 @@ func TestExtract(t *testing.T) {
 					}
 					var stats extract.Stats
 					runs, err := read(t.Context(), source, window, &stats)
-					checkError(t, err, test.outcome, test.hint)
+					extracttest.CheckError(t, err, test.outcome, test.hint)
 					slices.Sort(runs)
 					runs = slices.Compact(runs)
 					if want := upTo(test.want); test.invalid == 0 && !slices.Equal(runs, want) || len(runs) != test.want {
@@ -332,61 +331,6 @@ func (a *archive) check(t *testing.T, lists, counts int, sizes []int32) {
 	for _, md := range a.seen {
 		if agent := md.Get("user-agent"); len(agent) != 1 || !strings.HasPrefix(agent[0], "segment-bridge/v1.2.3") {
 			t.Errorf("user agent is %q", agent)
-		}
-	}
-}
-
-// checkError checks that err has the outcome, says hint, and holds nothing that the
-// server wrote.
-func checkError(t *testing.T, err error, outcome, hint string) {
-	t.Helper()
-	if outcome == "" {
-		if err != nil {
-			t.Errorf("error is %v, want none", err)
-		}
-		return
-	}
-	e, ok := errors.AsType[*extract.Error](err)
-	if !ok {
-		t.Fatalf("error is %v, want an *extract.Error", err)
-	}
-	if e.Outcome.String() != outcome || !strings.Contains(e.Error(), hint) {
-		t.Errorf("error is %q, want outcome %s with %q", e, outcome, hint)
-	}
-	if strings.Contains(e.Error(), secret) || strings.Contains(e.Error(), "127.0.0.1") {
-		t.Errorf("error %q holds what is not ours", e)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %q counts as the end of the caller's time", e)
-	}
-}
-
-func TestWhatIsAskedFor(t *testing.T) {
-	for _, way := range ways {
-		for _, full := range []bool{false, true} {
-			t.Run(fmt.Sprint(way.name, " full=", full), func(t *testing.T) {
-				a := archive{script: script{rows: 3}}
-				source := newSource(t, Config{Address: way.serve(&a, t), Namespace: "team-a", Token: hidden("t0ken"), FullObjects: full})
-				var stats extract.Stats
-				if _, err := read(t.Context(), source, record.Window{}, &stats); err != nil {
-					t.Fatal(err)
-				}
-				if r := a.lists[0]; r.GetParent() != "team-a/results/-" || r.GetPageSize() != 500 {
-					t.Errorf("request is %v", r)
-				}
-				if r := a.counts[0]; r.GetParent() != "team-a/results/-" {
-					t.Errorf("request for the count is %v", r)
-				}
-				sent := strings.Join(a.seen[0].Get("fields"), "")
-				if full != (sent == "") || !full && !strings.HasPrefix(sent, "next_page_token,records.update_time,") {
-					t.Errorf("fields asked for are %q", sent)
-				}
-				for _, md := range a.seen {
-					if sent := md.Get("authorization"); len(sent) != 1 || sent[0] != "Bearer t0ken" {
-						t.Errorf("authorization is %q", sent)
-					}
-				}
-			})
 		}
 	}
 }
@@ -446,43 +390,5 @@ func TestExtractEndsWithContext(t *testing.T) {
 				t.Errorf("error is %v, want that of the context", err)
 			}
 		})
-	}
-}
-
-func TestTokenFile(t *testing.T) {
-	write := func(t *testing.T, path, text string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, way := range ways {
-		for _, test := range []struct {
-			name          string
-			before, after string // content of the file, before and after the first page
-			outcome, hint string
-		}{
-			{name: "good", before: "new\n", after: "new\n"},
-			{name: "renewed while we read", before: "old\n", after: "new\n"},
-			{name: "expired", before: "old\n", after: "old\n", outcome: "forbidden"},
-			{name: "empty", before: " \n", after: "new\n", outcome: "error", hint: "token file"},
-		} {
-			t.Run(way.name+" "+test.name, func(t *testing.T) {
-				path := filepath.Join(t.TempDir(), "token")
-				write(t, path, test.before)
-				a := archive{script: script{rows: 35}, token: strings.TrimSpace(test.before)}
-				a.list = func(n int, _ *pb.ListRecordsResponse) error {
-					if n == 0 {
-						write(t, path, test.after)
-						a.token = "new"
-					}
-					return nil
-				}
-				runs, err := read(t.Context(), newSource(t, Config{Address: way.serve(&a, t), PageSize: 10, TokenFile: path}), record.Window{}, new(extract.Stats))
-				checkError(t, err, test.outcome, test.hint)
-				if test.outcome == "" && !slices.Equal(runs, upTo(35)) {
-					t.Errorf("runs are %v", runs)
-				}
-			})
-		}
 	}
 }
