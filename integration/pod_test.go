@@ -23,7 +23,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/segment-bridge/segment-bridge/operator/install"
 )
@@ -290,7 +289,7 @@ func contents(t *testing.T, dir string) map[string]string {
 }
 
 // cronJob returns the CronJob of that name.
-func cronJob(t *testing.T, objects []client.Object, name string) *batchv1.CronJob {
+func cronJob(t *testing.T, objects []install.Object, name string) *batchv1.CronJob {
 	t.Helper()
 	for _, o := range objects {
 		if c, ok := o.(*batchv1.CronJob); ok && c.Name == name {

@@ -20,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
@@ -95,7 +94,7 @@ func (s *site) settings(results string) install.Settings {
 }
 
 // install applies the objects of an installation, and returns them.
-func (s *site) install(settings install.Settings) []client.Object {
+func (s *site) install(settings install.Settings) []install.Object {
 	s.t.Helper()
 	objects, err := install.Objects(settings)
 	if err != nil {
@@ -107,7 +106,7 @@ func (s *site) install(settings install.Settings) []client.Object {
 	return objects
 }
 
-func (s *site) apply(object client.Object) {
+func (s *site) apply(object install.Object) {
 	s.t.Helper()
 	u, err := install.Unstructured(object)
 	if err != nil {

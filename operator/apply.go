@@ -81,7 +81,7 @@ type applied struct {
 }
 
 // apply makes the objects of the installation what they are to be, and deletes those that are not wanted any more.
-func (r *reconciler) apply(ctx context.Context, objects []client.Object) error {
+func (r *reconciler) apply(ctx context.Context, objects []install.Object) error {
 	live, err := r.installed(ctx)
 	if err != nil {
 		return err

@@ -152,7 +152,7 @@ func (r *reconciler) turnOn(ctx context.Context, bridge *v1alpha1.SegmentBridge,
 	if err != nil {
 		return nil, blocked(reasonInvalidSpec, err)
 	}
-	if err := r.apply(ctx, slices.DeleteFunc(objects, func(o client.Object) bool { return o.GetName() == install.PseudonymKeySecret })); err != nil {
+	if err := r.apply(ctx, slices.DeleteFunc(objects, func(o install.Object) bool { return o.GetName() == install.PseudonymKeySecret })); err != nil {
 		return nil, err
 	}
 	if settings.Spec.Pseudonyms.Scheme == v1alpha1.SchemeHMAC {

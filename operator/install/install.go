@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
 )
@@ -64,13 +64,19 @@ func Labels() map[string]string {
 	}
 }
 
+// An Object is one of Kubernetes. It is what controller-runtime calls so too, whose clients the job has no use for.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
 // Objects returns the objects of an installation, in the order in which they are to be applied. They have their kinds and
 // no status; equal settings give equal objects. An error says which setting is wrong.
-func Objects(s Settings) ([]client.Object, error) {
+func Objects(s Settings) ([]Object, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("read the settings: %w", err)
 	}
-	objects := []client.Object{s.namespace(), s.serviceAccount(CronJob, componentJob)}
+	objects := []Object{s.namespace(), s.serviceAccount(CronJob, componentJob)}
 	if s.maintained() {
 		objects = append(objects, s.serviceAccount(MaintenanceCronJob, componentMaintenance))
 	}
@@ -130,8 +136,8 @@ func (s Settings) serviceAccount(name, component string) *corev1.ServiceAccount 
 	}
 }
 
-func (s Settings) secrets() []client.Object {
-	var secrets []client.Object
+func (s Settings) secrets() []Object {
+	var secrets []Object
 	add := func(namespace, name string, data map[string][]byte) {
 		secrets = append(secrets, &corev1.Secret{
 			TypeMeta: core("Secret"), ObjectMeta: meta(namespace, name, ""), Type: corev1.SecretTypeOpaque, Data: data,

@@ -15,13 +15,12 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func (s Settings) networkPolicies() []client.Object {
+func (s Settings) networkPolicies() []Object {
 	deny := policy(DenyPolicy, "", nil)
 	deny.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
-	policies := []client.Object{deny, policy(CronJob, componentJob, s.jobEgress())}
+	policies := []Object{deny, policy(CronJob, componentJob, s.jobEgress())}
 	if s.maintained() {
 		policies = append(policies, policy(MaintenanceCronJob, componentMaintenance, s.stageEgress()))
 	}

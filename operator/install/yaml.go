@@ -8,12 +8,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
 
 // Unstructured returns what of an object is to be applied: all that is set, without status.
-func Unstructured(object client.Object) (*unstructured.Unstructured, error) {
+func Unstructured(object Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, fmt.Errorf("convert %T: %w", object, err)
@@ -31,7 +30,7 @@ func Unstructured(object client.Object) (*unstructured.Unstructured, error) {
 }
 
 // YAML returns the objects as documents of YAML.
-func YAML(objects []client.Object) ([]byte, error) {
+func YAML(objects []Object) ([]byte, error) {
 	var all bytes.Buffer
 	for _, object := range objects {
 		u, err := Unstructured(object)
