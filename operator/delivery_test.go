@@ -79,14 +79,3 @@ func FuzzKonfluxWish(f *testing.F) {
 		}
 	})
 }
-
-func TestServiceNamespace(t *testing.T) {
-	for address, want := range map[string]string{
-		"api.results.svc:8080": "results", "grpcs://api.results.svc.cluster.local:8080/x": "results",
-		"results.example.com:8080": "", "10.0.0.1:8080": "", "": "", "api.svc": "",
-	} {
-		if got := serviceNamespace(address); got != want {
-			t.Errorf("%q: %q, want %q", address, got, want)
-		}
-	}
-}

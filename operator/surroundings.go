@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -293,24 +292,10 @@ func resultsFrom(asked *bool, address string, found *install.Results) (*install.
 	case asked != nil && !*asked:
 		return nil, nil
 	case address != "":
-		return &install.Results{Address: address, Namespace: serviceNamespace(address)}, nil
+		return &install.Results{Address: address, Namespace: install.ServiceNamespace(address)}, nil
 	case found == nil && asked != nil:
 		return nil, errors.New("no Tekton Results is found: set spec.sources.tektonResults.address")
 	default:
 		return found, nil
 	}
-}
-
-// serviceNamespace returns the namespace of the service that an address names, such as api.results.svc:8080; "" when it
-// names none.
-func serviceNamespace(address string) string {
-	if _, after, found := strings.Cut(address, "://"); found {
-		address = after
-	}
-	host, _, _ := strings.Cut(address, "/")
-	host, _, _ = strings.Cut(host, ":")
-	if parts := strings.Split(host, "."); len(parts) > 2 && parts[2] == "svc" {
-		return parts[1]
-	}
-	return ""
 }

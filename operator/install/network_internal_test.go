@@ -44,3 +44,14 @@ func TestBareURL(t *testing.T) {
 		t.Errorf("a path of its own becomes %q", got)
 	}
 }
+
+func TestServiceNamespace(t *testing.T) {
+	for address, want := range map[string]string{
+		"api.results.svc:8080": "results", "grpcs://api.results.svc.cluster.local:8080/x": "results",
+		"results.example.com:8080": "", "10.0.0.1:8080": "", "": "", "api.svc": "",
+	} {
+		if got := ServiceNamespace(address); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+}
