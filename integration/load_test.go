@@ -6,12 +6,7 @@ package integration
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -24,7 +19,7 @@ import (
 // believe. Both must agree on what was sent and what was delivered.
 func TestReceiverAgainstAnalyticsNode(t *testing.T) {
 	const events, each = 12, 4
-	folder := installClients(t)
+	installClients(t)
 	tests := []struct {
 		name       string
 		key        string
@@ -56,7 +51,7 @@ func TestReceiverAgainstAnalyticsNode(t *testing.T) {
 			if tt.key == "" {
 				tt.key = segmenttest.Key
 			}
-			said := sendWithNode(t, folder, address, tt.key, events, each)
+			said := sendWithNode(t, address, tt.key, events, each)
 
 			slices.Sort(said.Statuses)
 			if !slices.Equal(said.Statuses, tt.statuses) || len(said.Failed) != tt.failed || len(said.Delivered) != events-tt.failed {
@@ -112,73 +107,12 @@ func decodeJSON(t *testing.T, text []byte) map[string]any {
 	return value
 }
 
-func sendWithNode(t *testing.T, folder, address, key string, events, each int) *clientReport {
+func sendWithNode(t *testing.T, address, key string, events, each int) *clientReport {
 	t.Helper()
-	script, err := filepath.Abs("clients/send.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "node", script, address, key, strconv.Itoa(events), strconv.Itoa(each))
-	cmd.Dir, cmd.Stderr = folder, t.Output()
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("node: %v", err)
-	}
 	var report clientReport
+	out := runClient(t, "send.mjs", "", address, key, strconv.Itoa(events), strconv.Itoa(each))
 	if err := json.Unmarshal(out, &report); err != nil {
 		t.Fatalf("node printed %q: %v", out, err)
 	}
 	return &report
-}
-
-// installClients installs what clients/package-lock.json says into the cache, once for each such file, and returns
-// the folder.
-func installClients(t *testing.T) string {
-	t.Helper()
-	hash := sha256.New()
-	files := map[string][]byte{}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		text, err := os.ReadFile(filepath.Join("clients", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = text
-		fmt.Fprintf(hash, "%d %s", len(text), text)
-	}
-	cache := os.Getenv("SEGMENT_BRIDGE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cache = filepath.Join(user, "segment-bridge")
-	}
-	folder := filepath.Join(cache, "clients", fmt.Sprintf("%x", hash.Sum(nil)[:8]))
-	if _, err := os.Stat(folder); err == nil {
-		return folder
-	}
-	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(folder), "installing-") //nolint:usetesting // it is renamed, which takes one file system
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh)
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(fresh, name), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = fresh, t.Output(), t.Output()
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("npm ci: %v: it needs node, npm and a registry; `make install` installs the first two", err)
-	}
-	if err := os.Rename(fresh, folder); err != nil {
-		if _, missing := os.Stat(folder); missing != nil { // no other process was faster
-			t.Fatal(err)
-		}
-	}
-	return folder
 }
