@@ -3,12 +3,8 @@
 package segmenttest
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -197,25 +193,6 @@ func (r *Receiver) count(counts map[string]int, reason string) {
 }
 
 // readBody reads at most one byte more than the limit, unpacked.
-func readBody(req *http.Request) ([]byte, error) {
-	var body io.Reader = req.Body
-	switch encoding := req.Header.Get("Content-Encoding"); encoding {
-	case "":
-	case "gzip":
-		unpacked, err := gzip.NewReader(body)
-		if err != nil {
-			return nil, err
-		}
-		body = unpacked
-	default:
-		return nil, errors.New("unknown content encoding")
-	}
-	var b bytes.Buffer
-	b.Grow(int(min(max(req.ContentLength, 0)+bytes.MinRead, MaxBodyBytes+bytes.MinRead)))
-	_, err := b.ReadFrom(io.LimitReader(body, MaxBodyBytes+1))
-	return b.Bytes(), err
-}
-
 func text(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false

@@ -11,11 +11,11 @@ package segmenttest
 import (
 	"encoding/json"
 	"maps"
-	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/segment-bridge/segment-bridge/load/internal/fault"
 )
 
 // The limits that Segment documents.
@@ -104,17 +104,7 @@ func New(o Options) *Receiver {
 // Start serves the receiver on a free port of the loopback interface. It returns the address, such
 // as "http://127.0.0.1:40123", and a function that stops serving and cuts open connections.
 func (r *Receiver) Start() (address string, stop func(), err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // listening on loopback does not wait
-	if err != nil {
-		return "", nil, err
-	}
-	server := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(listener) })
-	return "http://" + listener.Addr().String(), func() {
-		_ = server.Close()
-		serving.Wait()
-	}, nil
+	return fault.Serve(r)
 }
 
 // Events returns what was taken, in order, each message ID once.

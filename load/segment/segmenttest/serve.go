@@ -7,28 +7,15 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
+
+	"github.com/segment-bridge/segment-bridge/load/internal/fault"
 )
 
 // Canary is in the text of every failing answer: what servers say has no place in a client's errors and logs.
-const Canary = "canary-in-the-answer"
+const Canary = fault.Canary
 
-// A Fault is how one request goes wrong. Without Status, Reset and Truncate the request is answered as
-// usual, after the Delay.
-type Fault struct {
-	// Accept takes the events before the fault happens, so that the client cannot know.
-	Accept bool `json:"accept,omitempty"`
-	// Delay passes before the answer, in nanoseconds of JSON; a client that leaves ends it.
-	Delay time.Duration `json:"delay,omitempty"`
-	// Status answers with this status, and with these headers when they are not empty.
-	Status     int    `json:"status,omitempty"`
-	RetryAfter string `json:"retryAfter,omitempty"`
-	Location   string `json:"location,omitempty"`
-	// Reset cuts the connection: after the body was read when Accept is set, before otherwise.
-	Reset bool `json:"reset,omitempty"`
-	// Truncate answers with a body that is shorter than announced.
-	Truncate bool `json:"truncate,omitempty"`
-}
+// A Fault is how one request goes wrong.
+type Fault = fault.Fault
 
 // Inject makes the next requests fail, one fault each, in the order of their arrival.
 func (r *Receiver) Inject(faults ...Fault) {
@@ -73,45 +60,25 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (r *Receiver) serveBatch(w http.ResponseWriter, req *http.Request) {
-	fault := r.nextFault()
-	if fault.Reset && !fault.Accept {
-		reset(w)
-	}
-	body, err := readBody(req)
+	f := r.nextFault()
+	f.Before(w)
+	body, err := fault.Body(req, MaxBodyBytes)
 	if err != nil {
 		r.answer(w, "unreadable_body")
 		return
 	}
-	faulty := fault.Status != 0 || fault.Reset
 	refusal := ""
-	if fault.Accept || !faulty {
+	if f.Takes() {
 		refusal = r.take(req, body)
 	}
-	if fault.Delay > 0 {
-		timer := time.NewTimer(fault.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-req.Context().Done():
-			return
-		}
+	if !f.After(w, req) {
+		return
 	}
-	switch {
-	case fault.Reset:
-		reset(w)
-	case fault.Status != 0:
-		for header, value := range map[string]string{"Retry-After": fault.RetryAfter, "Location": fault.Location} {
-			if value != "" {
-				w.Header().Set(header, value)
-			}
-		}
-		http.Error(w, Canary, fault.Status)
-	case fault.Truncate:
-		w.Header().Set("Content-Length", "4096")
-		_, _ = io.WriteString(w, `{"succ`)
-	default:
-		r.answer(w, refusal)
+	if f.Status != 0 {
+		http.Error(w, Canary, f.Status)
+		return
 	}
+	r.answer(w, refusal)
 }
 
 func (r *Receiver) answer(w http.ResponseWriter, refusal string) {
@@ -125,27 +92,11 @@ func (r *Receiver) answer(w http.ResponseWriter, refusal string) {
 	_, _ = io.WriteString(w, `{"success": false, "message": "`+Canary+`", "reason": `+strconv.Quote(refusal)+`}`)
 }
 
-func (r *Receiver) nextFault() (fault Fault) {
+func (r *Receiver) nextFault() Fault {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Requests++
-	if len(r.faults) > 0 {
-		fault, r.faults = r.faults[0], r.faults[1:]
-	}
-	return fault
-}
-
-// reset cuts the connection, with a TCP reset where there is TCP beneath.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler) // closes the connection
-	}
-	if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
-	panic(http.ErrAbortHandler)
+	return fault.Next(&r.faults)
 }
 
 func (r *Receiver) serveReport(w http.ResponseWriter, _ *http.Request) {

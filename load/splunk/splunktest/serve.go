@@ -3,38 +3,23 @@
 package splunktest
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/segment-bridge/segment-bridge/load/internal/fault"
 )
 
 // Canary is in the text of every failing answer: what servers say has no place in a client's errors and logs.
-const Canary = "canary-in-the-answer"
+const Canary = fault.Canary
 
-// A Fault is how one request goes wrong. Without Status, Reset and Truncate the request is answered as
-// usual, after the Delay.
-type Fault struct {
-	// Accept takes the events before the fault happens, so that the client cannot know.
-	Accept bool
-	// Delay passes before the answer; a client that leaves ends it.
-	Delay time.Duration
-	// Status answers with this status, in HEC's format if Code is not 0, and with these headers when they
-	// are not empty.
-	Status, Code         int
-	RetryAfter, Location string
-	// Reset cuts the connection.
-	Reset bool
-	// Truncate answers with a body that is shorter than announced.
-	Truncate bool
-}
+// A Fault is how one request goes wrong; its Code is HEC's.
+type Fault = fault.Fault
 
 // Inject makes the next requests fail, one fault each, in the order of their arrival.
 func (r *Receiver) Inject(faults ...Fault) {
@@ -50,17 +35,14 @@ func (r *Receiver) Down(down bool) {
 	r.down = down
 }
 
-func (r *Receiver) nextFault() (fault Fault) {
+func (r *Receiver) nextFault() Fault {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Requests++
-	switch {
-	case len(r.faults) > 0:
-		fault, r.faults = r.faults[0], r.faults[1:]
-	case r.down:
-		fault = Fault{Status: http.StatusServiceUnavailable, Code: 9}
+	if len(r.faults) == 0 && r.down {
+		return Fault{Status: http.StatusServiceUnavailable, Code: 9}
 	}
-	return fault
+	return fault.Next(&r.faults)
 }
 
 // A reply is what HEC answers.
@@ -76,38 +58,18 @@ func refusal(status, code int) reply { return reply{status: status, code: code} 
 
 // ServeHTTP serves /services/collector, its /event, /ack and /health.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	fault := r.nextFault()
-	if fault.Reset && !fault.Accept {
-		panic(http.ErrAbortHandler)
-	}
-	body, err := readBody(req)
+	f := r.nextFault()
+	f.Before(w)
+	body, err := fault.Body(req, MaxBodyBytes)
 	var answer any = reply{status: http.StatusUnsupportedMediaType, html: true}
-	if err == nil && (fault.Accept || fault.Status == 0) {
+	if err == nil && f.Takes() {
 		answer = r.answer(req, body)
 	}
-	if fault.Delay > 0 {
-		timer := time.NewTimer(fault.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-req.Context().Done():
-			return
-		}
-	}
-	switch {
-	case fault.Reset:
-		panic(http.ErrAbortHandler)
-	case fault.Truncate:
-		w.Header().Set("Content-Length", "4096")
-		_, _ = io.WriteString(w, `{"text":"Succ`)
+	if !f.After(w, req) {
 		return
-	case fault.Status != 0:
-		for header, value := range map[string]string{"Retry-After": fault.RetryAfter, "Location": fault.Location} {
-			if value != "" {
-				w.Header().Set(header, value)
-			}
-		}
-		answer = reply{status: fault.Status, code: fault.Code, html: fault.Code == 0}
+	}
+	if f.Status != 0 {
+		answer = reply{status: f.Status, code: f.Code, html: f.Code == 0}
 	}
 	if a, ok := answer.(reply); ok {
 		r.write(w, a)
@@ -225,24 +187,6 @@ func (r *Receiver) acknowledge(name string, body []byte) any {
 }
 
 // readBody reads at most one byte more than the limit, unpacked.
-func readBody(req *http.Request) ([]byte, error) {
-	body := io.Reader(req.Body)
-	switch encoding := req.Header.Get("Content-Encoding"); encoding {
-	case "":
-	case "gzip":
-		unpacked, err := gzip.NewReader(body)
-		if err != nil {
-			return nil, err
-		}
-		body = unpacked
-	default:
-		return nil, fmt.Errorf("content encoding %q", encoding)
-	}
-	var b bytes.Buffer
-	_, err := b.ReadFrom(io.LimitReader(body, MaxBodyBytes+1))
-	return b.Bytes(), err
-}
-
 func (r *Receiver) mayName(index string) bool {
 	return r.options.Allowed == nil || slices.Contains(r.options.Allowed, index)
 }
