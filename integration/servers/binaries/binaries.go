@@ -62,6 +62,7 @@ var ClusterServers = []Server{
 
 const (
 	containerd = "github.com/containerd/containerd/v2"
+	gatewayAPI = "sigs.k8s.io/gateway-api"
 	results    = "github.com/tektoncd/results"
 	tekton     = "github.com/tektoncd/pipeline"
 	coredns    = "github.com/segment-bridge/segment-bridge/integration/servers/coredns"   // a main of ours: see there
@@ -204,6 +205,9 @@ type Module struct{ folder, path string }
 var (
 	TektonModule  = Module{folder: "tekton", path: tekton}
 	ResultsModule = Module{folder: "results", path: results}
+	// The newest release of the Gateway API, and one from before its routes for TCP, UDP and TLS came to v1.
+	GatewayAPIModule       = Module{folder: "gatewayapi", path: gatewayAPI}
+	GatewayAPIModuleBefore = Module{folder: "gatewayapi-before", path: gatewayAPI}
 )
 
 // Dir returns the folder of m in the Go module cache. It downloads the module when the cache lacks it.
