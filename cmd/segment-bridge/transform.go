@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/stage/open"
-	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 	"github.com/segment-bridge/segment-bridge/transform"
@@ -96,38 +94,5 @@ func stageSpool(ctx context.Context, ledger *stage.Ledger, dir string, report re
 	} else {
 		ledger.FirstUse(ctx)
 	}
-	return ledger.Stage(ctx, report, events(dir, report, lastHeartbeat, flags))
-}
-
-// errStop ends the stream of events because its reader has had enough.
-var errStop = errors.New("stop")
-
-// events yields the events of the records in dir, and the heartbeat when it is
-// due. An event is valid until the next one.
-func events(dir string, report record.Report, lastHeartbeat time.Time, flags transformFlags) iter.Seq2[*telemetry.Event, error] {
-	config := transform.FromReport(report)
-	config.InstallTime = flags.installTime
-	transformer := transform.New(config)
-	return func(yield func(*telemetry.Event, error) bool) {
-		emit := func(e *telemetry.Event) error {
-			if !yield(e, nil) {
-				return errStop
-			}
-			return nil
-		}
-		for r, err := range record.Read(dir) {
-			if err == nil {
-				err = transformer.Record(r, emit)
-			}
-			if errors.Is(err, errStop) {
-				return
-			} else if err != nil {
-				yield(nil, err)
-				return
-			}
-		}
-		if heartbeat, due := transform.Heartbeat(report, lastHeartbeat); due {
-			_ = emit(&heartbeat)
-		}
-	}
+	return ledger.Stage(ctx, report, transform.Events(report, record.Read(dir), lastHeartbeat, flags.installTime))
 }

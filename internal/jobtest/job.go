@@ -160,38 +160,7 @@ func (j *Job) Stage(ctx context.Context, report record.Report, records iter.Seq2
 	if head != nil {
 		lastHeartbeat = head.Carried.Heartbeat
 	}
-	return ledger.Stage(ctx, report, Events(records, report, lastHeartbeat))
-}
-
-// errStop ends the stream of events because its reader has had enough.
-var errStop = errors.New("stop")
-
-// Events yields the events of records, and the heartbeat when it is due. An event
-// is valid until the next one.
-func Events(records iter.Seq2[record.Record, error], report record.Report, lastHeartbeat time.Time) iter.Seq2[*telemetry.Event, error] {
-	transformer := transform.New(transform.FromReport(report))
-	return func(yield func(*telemetry.Event, error) bool) {
-		emit := func(e *telemetry.Event) error {
-			if !yield(e, nil) {
-				return errStop
-			}
-			return nil
-		}
-		for r, err := range records {
-			if err == nil {
-				err = transformer.Record(r, emit)
-			}
-			if errors.Is(err, errStop) {
-				return
-			} else if err != nil {
-				yield(nil, err)
-				return
-			}
-		}
-		if heartbeat, due := transform.Heartbeat(report, lastHeartbeat); due {
-			_ = emit(&heartbeat)
-		}
-	}
+	return ledger.Stage(ctx, report, transform.Events(report, records, lastHeartbeat, 0))
 }
 
 // Load delivers every batch that has no receipt.
