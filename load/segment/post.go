@@ -4,7 +4,6 @@ package segment
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +148,7 @@ func (p *post) newRequest(ctx context.Context, req *http.Request) (*http.Request
 	body := func() io.Reader { return io.MultiReader(bytes.NewReader(head), bytes.NewReader(p.tail)) }
 	length := len(head) + len(p.tail)
 	if p.gzip {
-		packed, err := pack(body())
+		packed, err := peer.Pack(body())
 		if err != nil {
 			return nil, err
 		}
@@ -252,18 +251,6 @@ func tail(items []item) []byte {
 		b = append(b, it.payload...)
 	}
 	return append(b, "]}"...)
-}
-
-func pack(body io.Reader) ([]byte, error) {
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	if _, err := io.Copy(w, body); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return packed.Bytes(), nil
 }
 
 // answer is a response to analytics-go, without what the server said.

@@ -18,7 +18,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -103,7 +102,7 @@ func New(o Options) (*Destination, error) {
 	case len(key) != keyLetters || strings.ContainsFunc(key, notLetterOrDigit):
 		d.logger.Warn("write key is not 32 letters and digits: Segment answers 200 to a wrong key and drops the events; compare it with the key of the source")
 	}
-	if base.Scheme == "http" && base.Hostname() != "localhost" && !net.ParseIP(base.Hostname()).IsLoopback() {
+	if peer.InTheClear(base) {
 		d.logger.Warn("segment endpoint is http: the write key travels in the clear; use https")
 	}
 	return d, nil

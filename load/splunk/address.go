@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+
+	"github.com/segment-bridge/segment-bridge/load/internal/peer"
 )
 
 // collectorPath is where HEC lives.
@@ -15,25 +17,9 @@ const collectorPath = "/services/collector"
 // ways: with or without scheme (https then), with the path of one endpoint or another, and behind a proxy
 // under a path of its own.
 func baseURL(text string) (*url.URL, error) {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil, errors.New("splunk URL is empty: give the address of the HTTP Event Collector, such as https://splunk.example:8088")
-	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
-	switch { // the errors do not repeat the address: it may hold a password
-	case err != nil:
-		return nil, errors.New("splunk URL is not a URL: give one such as https://splunk.example:8088")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, errors.New("splunk URL has an unknown scheme: give an https URL")
-	case u.Hostname() == "":
-		return nil, errors.New("splunk URL has no host: give a URL such as https://splunk.example:8088")
-	case u.User != nil:
-		return nil, errors.New("splunk URL holds a user name: leave it out and set the token instead")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("splunk URL has a query or a fragment: leave it out; a token goes into its own setting")
+	u, err := peer.ParseURL("splunk URL", "https://splunk.example:8088", text)
+	if err != nil {
+		return nil, err
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	if before, after, found := cutLast(path, collectorPath); found {

@@ -4,7 +4,6 @@ package splunk
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,7 +49,7 @@ func (d *Destination) send(ctx context.Context, items []item) (answer, error) {
 		return answer{status: http.StatusOK}, d.print(body)
 	}
 	if d.gzip {
-		packed, err := pack(body)
+		packed, err := peer.Pack(bytes.NewReader(body))
 		if err != nil {
 			return answer{}, fmt.Errorf("compress: %w", err)
 		}
@@ -218,16 +217,4 @@ func (d *Destination) Check(ctx context.Context) error {
 		return fmt.Errorf("ask Splunk for acknowledgement: %w", err)
 	}
 	return nil
-}
-
-func pack(body []byte) ([]byte, error) {
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	if _, err := w.Write(body); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return packed.Bytes(), nil
 }

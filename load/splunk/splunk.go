@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"strings"
@@ -132,7 +131,7 @@ func (d *Destination) address(text string) error {
 		return err
 	}
 	d.url = base.String() + collectorPath
-	if base.Scheme == "http" && base.Hostname() != "localhost" && !net.ParseIP(base.Hostname()).IsLoopback() {
+	if peer.InTheClear(base) {
 		d.logger.Warn("splunk URL is http: the token travels in the clear; use https")
 	}
 	switch base.Port() {
