@@ -21,7 +21,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
-	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
 
 // A zone is what one test has of a site: cluster and Tekton Results in common with the
@@ -40,7 +39,7 @@ func newZone(t *testing.T, s *site) *zone {
 	t.Helper()
 	own := *s
 	own.t, own.output, own.bucket = t, new(bytes.Buffer), world.MinIO(t)
-	own.receiver = segmenttest.New(segmenttest.Options{Keys: []string{writeKey}})
+	own.receiver = newReceiver(t)
 	z := &zone{site: &own, watch: &watch{handler: own.receiver}, file: filepath.Join(t.TempDir(), "events.ndjson")}
 	server := httptest.NewServer(z.watch)
 	t.Cleanup(server.Close)

@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
-	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
 
 // What an image may have at most, as it is pulled and as it lies on a node.
@@ -61,7 +60,7 @@ func TestImage(t *testing.T) {
 	}
 
 	t.Run("certificates", func(t *testing.T) {
-		receiver := segmenttest.New(segmenttest.Options{Keys: []string{writeKey}})
+		receiver := newReceiver(t)
 		server := httptest.NewUnstartedServer(receiver)
 		refused := make(refusals, 1)
 		server.Config.ErrorLog = log.New(refused, "", 0)

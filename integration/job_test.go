@@ -17,7 +17,6 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
-	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
 	"github.com/segment-bridge/segment-bridge/operator/install"
 )
@@ -99,13 +98,7 @@ func (s *site) afresh(t *testing.T) *site {
 	t.Helper()
 	v := *s
 	v.t, v.bucket = t, world.MinIO(t)
-	v.receiver = segmenttest.New(segmenttest.Options{Keys: []string{writeKey}})
-	address, stop, err := v.receiver.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	v.address = address
+	v.receiver, v.address = startReceiver(t)
 	return &v
 }
 

@@ -83,11 +83,8 @@ type victim struct {
 func newVictim(t *testing.T, sample *samplecluster.Cluster, dir string, containers bool) *victim {
 	t.Helper()
 	v := &victim{
-		site: &site{
-			t: t, sample: sample, bucket: world.MinIO(t), output: new(bytes.Buffer),
-			receiver: segmenttest.New(segmenttest.Options{Keys: []string{writeKey}}),
-		},
-		dir: dir, work: t.TempDir(), spool: t.TempDir(), containers: containers, killAt: -1,
+		site: &site{t: t, sample: sample, bucket: world.MinIO(t), output: new(bytes.Buffer)},
+		dir:  dir, work: t.TempDir(), spool: t.TempDir(), containers: containers, killAt: -1,
 	}
 	var objects [][]byte
 	for o := range sample.Objects() {
@@ -98,13 +95,9 @@ func newVictim(t *testing.T, sample *samplecluster.Cluster, dir string, containe
 	}
 	v.expected = v.oracle(sample.Now.Add(-4*time.Hour), sample.Now).expect(t, objects...)
 	v.refused = slices.Min(slices.Collect(maps.Keys(v.expected)))
+	v.receiver, v.address = startReceiver(t)
 	v.receiver.Refuse(func(e segmenttest.Event) bool { return e.MessageID == v.refused })
-	address, stop, err := v.receiver.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	v.address = v.proxy(address)
+	v.address = v.proxy(v.address)
 	behind := *v.bucket
 	behind.Endpoint = strings.TrimPrefix(v.proxy("http://"+v.bucket.Endpoint), "http://")
 	v.stageURL = behind.URL("telemetry")

@@ -54,7 +54,7 @@ func newPool(t *testing.T) *pool {
 	if _, err := binary(); err != nil { // which takes time the first time
 		t.Fatal(err)
 	}
-	p := &pool{t: t, bucket: world.MinIO(t), receiver: segmenttest.New(segmenttest.Options{Keys: []string{writeKey}})}
+	p := &pool{t: t, bucket: world.MinIO(t), receiver: newReceiver(t)}
 	b := openBucket(t, p.bucket)
 	p.ledger = stagetest.NewLedger(t, b)
 	backlog(t, b)

@@ -30,16 +30,8 @@ func TestRetention(t *testing.T) {
 	if err := sample.WriteDir(dir); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{
-		t: t, sample: sample, bucket: world.MinIO(t), output: new(bytes.Buffer),
-		receiver: segmenttest.New(segmenttest.Options{Keys: []string{writeKey}}),
-	}
-	address, stop, err := s.receiver.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	s.address = address
+	s := &site{t: t, sample: sample, bucket: world.MinIO(t), output: new(bytes.Buffer)}
+	s.receiver, s.address = startReceiver(t)
 	refused, refuse := "", true
 	s.receiver.Refuse(func(e segmenttest.Event) bool {
 		if refused == "" && strings.HasSuffix(e.MessageID, "-completed") {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
-	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
 
 // 5,000 PipelineRuns, in the cluster and in Tekton Results, over many pages: the
@@ -31,13 +30,7 @@ func TestFiveThousandRuns(t *testing.T) {
 				v := *s
 				v.t, v.results = t, server
 				v.bucket = world.MinIO(t)
-				v.receiver = segmenttest.New(segmenttest.Options{Keys: []string{writeKey}})
-				address, stop, err := v.receiver.Start()
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer stop()
-				v.address = address
+				v.receiver, v.address = startReceiver(t)
 				began := time.Now()
 				r := v.mustRun(append(v.loadEnv(),
 					"KUBECONFIG="+v.kubeconfig, "SA_TOKEN_PATH="+v.tokenFile,

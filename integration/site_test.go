@@ -70,13 +70,7 @@ func newSite(t *testing.T, config samplecluster.Config, options world.ResultsOpt
 	options.TLS, options.Auth = true, s.cluster
 	s.results = world.Results(t, s.database, options)
 
-	s.receiver = segmenttest.New(segmenttest.Options{Keys: []string{writeKey}})
-	address, stop, err := s.receiver.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	s.address = address
+	s.receiver, s.address = startReceiver(t)
 	s.populate()
 	return s
 }

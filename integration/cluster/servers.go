@@ -20,6 +20,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/segment-bridge/segment-bridge/integration/cluster/image"
+	"github.com/segment-bridge/segment-bridge/integration/plancheck"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
 
@@ -73,7 +74,8 @@ func (c *Cluster) Receiver(t testing.TB) *Segment {
 	return &Segment{URL: "http://receiver.segment.svc", Key: segmenttest.Key, client: c.Client()}
 }
 
-// Events returns what was taken, in order, each message once.
+// Events returns what was taken, in order, each message once. An event that breaks the tracking plan's JSON Schema fails
+// the test.
 func (s *Segment) Events(t testing.TB) (events []segmenttest.Event) {
 	t.Helper()
 	lines := json.NewDecoder(bytes.NewReader(s.call(t, http.MethodGet, "events", nil)))
@@ -84,6 +86,7 @@ func (s *Segment) Events(t testing.TB) (events []segmenttest.Event) {
 		} else if err != nil {
 			t.Fatalf("read the receiver's events: %v", err)
 		}
+		plancheck.Events(t, []segmenttest.Event{event})
 		events = append(events, event)
 	}
 }
