@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/segment-bridge/segment-bridge/integration/clients"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
 
@@ -19,7 +20,7 @@ import (
 // believe. Both must agree on what was sent and what was delivered.
 func TestReceiverAgainstAnalyticsNode(t *testing.T) {
 	const events, each = 12, 4
-	installClients(t)
+	clients.Install(t)
 	tests := []struct {
 		name       string
 		key        string
