@@ -15,8 +15,10 @@ import (
 	"strings"
 )
 
-// maxAnswer bounds the bytes of one answer; a page of 500 pods is a few of these MiB.
-const maxAnswer = 64 << 20
+const (
+	maxAnswer = 64 << 20 // bytes of one answer; a page of 500 pods is a few of these MiB
+	maxRest   = 64 << 10 // bytes of an answer that are read although nobody needs them
+)
 
 // What is asked for: objects as they are, or of a list the metadata alone, where the
 // server can leave the rest out.
@@ -66,7 +68,11 @@ func (c *Client) read(ctx context.Context, path, accept string, decode func(io.R
 	if err != nil {
 		return unanswered(ctx, err, "it cannot be reached")
 	}
-	defer response.Body.Close()
+	defer func() {
+		// An answer that is not read to its end costs the connection, or a line in the log of the API server.
+		_, _ = io.CopyN(io.Discard, response.Body, maxRest)
+		_ = response.Body.Close()
+	}()
 	if response.StatusCode != http.StatusOK {
 		return status(response.StatusCode)
 	}

@@ -5,10 +5,13 @@ package kube_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +75,38 @@ func TestGetEndsWithItsContext(t *testing.T) {
 	if err := client.Get(t.Context(), "/api/v1/namespaces/secret-name", &struct{}{}); telemetry.OutcomeOf(err) != telemetry.OutcomeError ||
 		errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "secret-name") {
 		t.Errorf("err = %v, want one without the path", err)
+	}
+}
+
+// An answer that is left unread would cost a connection, or be an error in the API server's log.
+func TestAnswersAreReadToTheirEnd(t *testing.T) {
+	var connections atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/forbidden" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		_, _ = io.WriteString(w, `{"kind":"Status"}`)
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, strings.Repeat("\n", 10_000))
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	client, err := kube.NewClient(server.Client(), server.URL, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/found", "/forbidden", "/found", "/forbidden"} {
+		_ = client.Get(t.Context(), path, &struct{}{}) // one half of them is forbidden
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("four requests took %d connections", n)
 	}
 }
 
