@@ -6,6 +6,7 @@
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE     ?= segment-bridge:$(VERSION)
+OPERATOR_IMAGE ?= segment-bridge-operator:$(VERSION)
 BENCHTIME ?= 2s
 FUZZTIME  ?= 30s
 SEEDS     ?= 1000000
@@ -20,9 +21,10 @@ GO_TOOL  := go tool -modfile=go.tool.mod
 ARCH     ?= $(shell go env GOARCH)
 # Without the tracing of gRPC, which nobody sees here, the linker leaves out a fifth of the program.
 BUILD    := CGO_ENABLED=0 GOARCH=$(ARCH) go build -trimpath -tags timetzdata,grpcnotrace
-LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+CLI      := github.com/segment-bridge/segment-bridge/internal/cli
+LDFLAGS  := -s -w -X $(CLI).Version=$(VERSION) -X $(CLI).Commit=$(COMMIT)
 # Built in only when it is given as an argument: who has exported a key may not want to hand it out.
-KEY       = $(if $(filter command,$(origin SEGMENT_WRITE_KEY)), -X main.segmentWriteKey=$(SEGMENT_WRITE_KEY))
+KEY       = $(if $(filter command,$(origin SEGMENT_WRITE_KEY)), -X $(CLI).SegmentWriteKey=$(SEGMENT_WRITE_KEY))
 CA_CERTS := /etc/ssl/certs/ca-certificates.crt
 
 # The folders of the packages whose tests contain a pattern.
@@ -130,15 +132,19 @@ vuln: ## Look for known vulnerabilities in what we call (needs vuln.go.dev)
 	$(GO_TOOL) govulncheck -tags integration ./...
 
 .PHONY: build
-build: ## Build the static binary, bin/segment-bridge (ARCH=arm64 for another machine)
-	@echo "go build: $(VERSION) for $(ARCH)"; $(BUILD) -ldflags '$(LDFLAGS)$(KEY)' -o bin/ ./cmd/segment-bridge
+build: ## Build the static binaries, bin/segment-bridge and bin/segment-bridge-operator (ARCH=arm64 for another machine)
+	@echo "go build: $(VERSION) for $(ARCH)"; $(BUILD) -ldflags '$(LDFLAGS)$(KEY)' -o bin/ ./cmd/...
+
+# The image of a program, under a name.
+docker_build = docker build -f deploy/Dockerfile --target $(1) -t $(2) $(if $(filter-out $(shell go env GOHOSTARCH),$(ARCH)),--platform linux/$(ARCH)) \
+	--build-arg TARGETARCH=$(ARCH) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) bin/image
 
 .PHONY: image
-image: build ## Build the container image: the binary, CA certificates, no shell, no root (ARCH=arm64 needs BuildKit; SEGMENT_WRITE_KEY=... builds a key in)
+image: build ## Build the container images, of the job and of the operator: a binary, CA certificates, no shell, no root (ARCH=arm64 needs BuildKit; SEGMENT_WRITE_KEY=... builds a key in)
 	@test -r $(CA_CERTS) || { echo "$(CA_CERTS) is missing: apt-get install ca-certificates, or make image CA_CERTS=FILE" >&2; exit 1; }
-	@mkdir -p bin/image/$(ARCH) && cp bin/segment-bridge bin/image/$(ARCH)/ && cp $(CA_CERTS) bin/image/ca-certificates.crt
-	docker build -f deploy/Dockerfile -t $(IMAGE) $(if $(filter-out $(shell go env GOHOSTARCH),$(ARCH)),--platform linux/$(ARCH)) \
-		--build-arg TARGETARCH=$(ARCH) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) bin/image
+	@mkdir -p bin/image/$(ARCH) && cp bin/segment-bridge bin/segment-bridge-operator bin/image/$(ARCH)/ && cp $(CA_CERTS) bin/image/ca-certificates.crt
+	$(call docker_build,segment-bridge,$(IMAGE))
+	$(call docker_build,segment-bridge-operator,$(OPERATOR_IMAGE))
 
 .PHONY: clean
 clean: ## Remove what was built here (the cached servers stay)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/stage"
 )
 
@@ -26,7 +27,7 @@ destination that the stage knows, and never touches the day of a cluster's newes
 again after an error.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if options.After < 0 || options.Grace < 0 {
-				return usagef("--after and --grace cannot be negative")
+				return cli.Usagef("--after and --grace cannot be negative")
 			}
 			options.Now = p.now()
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
@@ -44,5 +45,5 @@ again after an error.`,
 	c.Flags().DurationVar(&options.After, "after", 48*time.Hour, "how long ago a day must have ended")
 	c.Flags().DurationVar(&options.Grace, "grace", time.Hour, "how long what was replaced stays for readers that are still at it; a later run removes it")
 	c.Flags().BoolVar(&options.DryRun, "dry-run", false, "say what would be done and change nothing")
-	return required(c, "stage")
+	return cli.Required(c, "stage")
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 	"github.com/segment-bridge/segment-bridge/telemetry"
@@ -74,7 +75,7 @@ func (p program) demo(ctx context.Context, dir string) error {
 		}[name]
 		return value, ok
 	}
-	if code := inner.run(ctx, args); code != exitDone {
+	if code := inner.run(ctx, args); code != cli.ExitDone {
 		return fmt.Errorf("the run ended with exit code %d: %s", code, out.Bytes())
 	}
 	var s summary

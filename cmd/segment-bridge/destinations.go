@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/load"
 	"github.com/segment-bridge/segment-bridge/load/kongline"
 	"github.com/segment-bridge/segment-bridge/load/splunk"
@@ -44,7 +45,7 @@ func (p program) openNetwork(value string, flags *destinationFlags, log *slog.Lo
 	switch value {
 	case "splunk":
 		o := flags.network.splunk
-		o.UserAgent, o.Patience, o.Logger = "segment-bridge/"+version, flags.patience, log
+		o.UserAgent, o.Patience, o.Logger = "segment-bridge/"+cli.Version, flags.patience, log
 		if flags.dryRun {
 			o.DryRun = p.stdout
 		}
@@ -52,13 +53,13 @@ func (p program) openNetwork(value string, flags *destinationFlags, log *slog.Lo
 		if file := flags.network.splunkTokenFile; file != "" {
 			text, err := os.ReadFile(file)
 			if err != nil {
-				return nil, usagef("read Splunk token: %w", err)
+				return nil, cli.Usagef("read Splunk token: %w", err)
 			}
 			o.Token = load.NewSecret(strings.TrimSpace(string(text)))
 		}
 		destination, err := splunk.New(o)
 		if err != nil {
-			return nil, usagef("%w (see --splunk-url and --splunk-token, environment variables SPLUNK_HEC_URL and SPLUNK_HEC_TOKEN)", err)
+			return nil, cli.Usagef("%w (see --splunk-url and --splunk-token, environment variables SPLUNK_HEC_URL and SPLUNK_HEC_TOKEN)", err)
 		}
 		return destination, nil
 	case "kong":
@@ -69,11 +70,11 @@ func (p program) openNetwork(value string, flags *destinationFlags, log *slog.Lo
 		}
 		destination, err := kongline.New(o)
 		if err != nil {
-			return nil, usagef("%w (see --kong-address, environment variable KONG_LINE_ADDRESS)", err)
+			return nil, cli.Usagef("%w (see --kong-address, environment variable KONG_LINE_ADDRESS)", err)
 		}
 		return destination, nil
 	default:
-		return nil, usagef("--destination %q is not known: use segment, file:PATH or stdout, splunk or kong", value)
+		return nil, cli.Usagef("--destination %q is not known: use segment, file:PATH or stdout, splunk or kong", value)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/load/splunk/splunktest"
 	"github.com/segment-bridge/segment-bridge/stage"
@@ -25,7 +26,7 @@ func splunkStage(t *testing.T) string {
 	}
 	url := "file://" + filepath.Join(dir, "stage")
 	code, stdout, stderr := try(t, nil, "run", "--source", "dir:"+filepath.Join(dir, "cluster"), "--cluster-id", sample.ID, "--since", "192h", "--stage", url)
-	if code != exitDone {
+	if code != cli.ExitDone {
 		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
 	}
 	return url
@@ -73,12 +74,12 @@ func TestSplunk(t *testing.T) {
 			}
 
 			code, dry, stderr := try(t, env, append([]string{"load", "--dry-run"}, args...)...)
-			if code != exitDone || len(receiver.Events()) > 0 || !strings.HasPrefix(dry, `{"time":`) {
+			if code != cli.ExitDone || len(receiver.Events()) > 0 || !strings.HasPrefix(dry, `{"time":`) {
 				t.Fatalf("dry run: exit code %d, %d events, printed %.200s%s", code, len(receiver.Events()), dry, stderr)
 			}
 			var s summary
 			code, stdout, stderr := try(t, env, append([]string{"load"}, args...)...)
-			if err := json.Unmarshal([]byte(stdout), &s); err != nil || code != exitDone {
+			if err := json.Unmarshal([]byte(stdout), &s); err != nil || code != cli.ExitDone {
 				t.Fatalf("exit code %d, %v: %s%s", code, err, stdout, stderr)
 			}
 			var again strings.Builder // what arrived is what the dry run printed
@@ -104,7 +105,7 @@ func TestSplunk(t *testing.T) {
 
 func TestKongDryRun(t *testing.T) {
 	code, stdout, stderr := try(t, nil, "load", "--dry-run", "--stage", splunkStage(t), "--destination", "kong")
-	if code != exitDone || !strings.HasPrefix(stdout, "<14>signal=") {
+	if code != cli.ExitDone || !strings.HasPrefix(stdout, "<14>signal=") {
 		t.Errorf("exit code %d: %.200s%s", code, stdout, stderr)
 	}
 }
@@ -124,7 +125,7 @@ func TestNetworkUsage(t *testing.T) {
 		{args: []string{"--destination", "kafka"}, want: "splunk or kong"},
 	} {
 		code, _, stderr := try(t, test.env, append([]string{"load", "--stage", url}, test.args...)...)
-		if code != exitUsage || !strings.Contains(stderr, test.want) {
+		if code != cli.ExitUsage || !strings.Contains(stderr, test.want) {
 			t.Errorf("%q: exit code %d, want 2 and %q in:\n%s", test.args, code, test.want, stderr)
 		}
 	}
@@ -145,10 +146,10 @@ func TestDoctorAsksSplunk(t *testing.T) {
 		status            string
 	}{
 		{name: "good", token: splunktest.Token, status: "ok", says: "takes the token"},
-		{name: "a wrong token", token: strings.Replace(splunktest.Token, "5", "6", 1), code: exitFailed, status: "fix", says: "does not know the token"},
-		{name: "an odd token", token: "short", code: exitFailed, status: "fix", says: "compare it"},
-		{name: "no token", code: exitUsage, status: "fix", says: "SPLUNK_HEC_TOKEN"},
-		{name: "no acknowledgement", token: splunktest.Token, args: []string{"--splunk-ack"}, code: exitFailed, status: "fix", says: "enable it"},
+		{name: "a wrong token", token: strings.Replace(splunktest.Token, "5", "6", 1), code: cli.ExitFailed, status: "fix", says: "does not know the token"},
+		{name: "an odd token", token: "short", code: cli.ExitFailed, status: "fix", says: "compare it"},
+		{name: "no token", code: cli.ExitUsage, status: "fix", says: "SPLUNK_HEC_TOKEN"},
+		{name: "no acknowledgement", token: splunktest.Token, args: []string{"--splunk-ack"}, code: cli.ExitFailed, status: "fix", says: "enable it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, statuses, output := diagnose(t, map[string]string{"SPLUNK_HEC_URL": address, "SPLUNK_HEC_TOKEN": test.token}, append(args, test.args...)...)
@@ -174,7 +175,7 @@ func TestDoctorConnectsToKong(t *testing.T) {
 	}
 	code, statuses, output := diagnose(t, nil, "--source", "dir:"+t.TempDir(), "--cluster-id", "c", "--stage", "file://"+t.TempDir(), "--destination", "kong", "--kong-address", address)
 	wantStatuses(t, statuses, map[string]string{"destination kong": "fix"})
-	if code != exitFailed || !strings.Contains(output, "connection refused") || strings.Contains(output, address) {
+	if code != cli.ExitFailed || !strings.Contains(output, "connection refused") || strings.Contains(output, address) {
 		t.Errorf("exit code %d:\n%s", code, output)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/segment-bridge/segment-bridge/extract"
 	"github.com/segment-bridge/segment-bridge/extract/kube"
 	"github.com/segment-bridge/segment-bridge/extract/results"
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
@@ -63,7 +64,7 @@ changes nothing, but for small objects under v1/probe/ in the stage, which it re
 Exit codes: 0 a run would work; 1 something is to fix; 2 something is to fix in the configuration.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if format != "text" && format != "json" {
-				return usagef("--format %q is not known: use text or json", format)
+				return cli.Usagef("--format %q is not known: use text or json", format)
 			}
 			d.examine(c.Context())
 			if err := d.print(format); err != nil {
@@ -74,7 +75,7 @@ Exit codes: 0 a run would work; 1 something is to fix; 2 something is to fix in 
 			}
 			err := fmt.Errorf("%d of %d checks found something to fix", d.toFix, len(d.findings))
 			if d.usage {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			return err
 		},
@@ -92,7 +93,7 @@ func (d *doctor) found(check string, err error, format string, args ...any) {
 	if err != nil {
 		f.Status, f.Text = "fix", err.Error()
 		d.toFix++
-		d.usage = d.usage || errors.As(err, new(usageError))
+		d.usage = d.usage || errors.As(err, new(cli.UsageError))
 	}
 	d.findings = append(d.findings, f)
 }
@@ -161,7 +162,7 @@ func (d *doctor) source(ctx context.Context, client *kube.Client, s selection) {
 	case "dir":
 		_, err := os.Stat(s.path)
 		if err != nil {
-			err = usagef("read saved objects: the path of --source dir does not exist or may not be read")
+			err = cli.Usagef("read saved objects: the path of --source dir does not exist or may not be read")
 		}
 		d.found("source dir", err, "the path is there")
 	}
@@ -197,7 +198,7 @@ func (d *doctor) results(ctx context.Context, names *telemetry.Pseudonymizer) {
 	config := d.sources.resultsSettings()
 	source, err := results.New(config, names)
 	if err != nil {
-		d.found(check, usageError{err}, "")
+		d.found(check, cli.Usage(err), "")
 		return
 	}
 	total, err := source.Check(ctx)
@@ -216,7 +217,7 @@ func (d *doctor) results(ctx context.Context, names *telemetry.Pseudonymizer) {
 // stage checks that the stage can be read and written, and what its store promises.
 func (d *doctor) stage(ctx context.Context) {
 	if d.place.url == "" {
-		d.found("stage", usagef("--stage is required, environment variable %s", environment["stage"]), "")
+		d.found("stage", cli.Usagef("--stage is required, environment variable SEGMENT_BRIDGE_STAGE"), "")
 		return
 	}
 	bucket, err := d.place.bucket(ctx)
@@ -317,7 +318,7 @@ func (d *doctor) destinations(ctx context.Context) {
 		}
 		if err == nil && kind == "file" {
 			if _, statErr := os.Stat(filepath.Dir(path)); statErr != nil {
-				err = usagef("open destination: the folder of the file is missing: create it")
+				err = cli.Usagef("open destination: the folder of the file is missing: create it")
 			}
 		}
 		if err != nil || len(notes) == 0 {
@@ -346,7 +347,7 @@ func (d *doctor) print(format string) error {
 			Version string    `json:"version"`
 			OK      bool      `json:"ok"`
 			Checks  []finding `json:"checks"`
-		}{version, d.toFix == 0, d.findings}, "", "  ")
+		}{cli.Version, d.toFix == 0, d.findings}, "", "  ")
 		if err != nil {
 			return fmt.Errorf("print findings: %w", err)
 		}

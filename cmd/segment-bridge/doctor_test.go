@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 )
 
 // diagnose runs doctor and returns the status of each check, and all that it said.
@@ -25,7 +27,7 @@ func diagnose(t *testing.T, env map[string]string, args ...string) (code int, st
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
 		t.Fatalf("doctor printed no JSON: %v\n%s%s", err, stdout, stderr)
 	}
-	if report.OK != (code == exitDone) {
+	if report.OK != (code == cli.ExitDone) {
 		t.Errorf("ok is %t and the exit code %d", report.OK, code)
 	}
 	statuses = map[string]string{}
@@ -81,31 +83,31 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "no key", args: append(objects, "--stage", stage, "--destination", "segment"),
-			code: exitUsage, want: map[string]string{"destination segment": "fix", "stage, writing": "ok"}, says: "SEGMENT_WRITE_KEY",
+			code: cli.ExitUsage, want: map[string]string{"destination segment": "fix", "stage, writing": "ok"}, says: "SEGMENT_WRITE_KEY",
 		},
 		{
 			name: "a destination without a folder", args: append(objects, "--stage", stage, "--destination", "file:"+dir+"/no/file"),
-			code: exitUsage, want: map[string]string{"destination file": "fix"}, says: "create it",
+			code: cli.ExitUsage, want: map[string]string{"destination file": "fix"}, says: "create it",
 		},
 		{
 			name: "no stage", args: objects,
-			code: exitUsage, want: map[string]string{"stage": "fix", "identity": "ok"}, says: "SEGMENT_BRIDGE_STAGE",
+			code: cli.ExitUsage, want: map[string]string{"stage": "fix", "identity": "ok"}, says: "SEGMENT_BRIDGE_STAGE",
 		},
 		{
 			name: "a stage that cannot be written", args: append(objects, "--stage", "file://"+dir+"/file/stage"),
-			code: exitFailed, want: map[string]string{"stage, writing": "fix"},
+			code: cli.ExitFailed, want: map[string]string{"stage, writing": "fix"},
 		},
 		{
 			name: "no objects", args: []string{"--source", "dir:" + dir + "/missing", "--cluster-id", "the-cluster", "--stage", stage},
-			code: exitUsage, want: map[string]string{"source dir": "fix", "stage, writing": "ok"},
+			code: cli.ExitUsage, want: map[string]string{"source dir": "fix", "stage, writing": "ok"},
 		},
 		{
 			name: "no Tekton Results", args: []string{"--source", "results", "--cluster-id", "the-cluster", "--stage", stage},
-			code: exitUsage, want: map[string]string{"source results": "fix", "identity": "ok"}, says: "address is empty",
+			code: cli.ExitUsage, want: map[string]string{"source results": "fix", "identity": "ok"}, says: "address is empty",
 		},
 		{
 			name: "no such source", args: []string{"--source", "etcd", "--stage", stage},
-			code: exitUsage, want: map[string]string{"sources": "fix", "stage, history": "ok"}, says: "use kube, results or dir:PATH",
+			code: cli.ExitUsage, want: map[string]string{"sources": "fix", "stage, history": "ok"}, says: "use kube, results or dir:PATH",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -119,11 +121,11 @@ func TestDoctor(t *testing.T) {
 			}
 		})
 	}
-	if code, _, stderr := try(t, nil, "doctor", "--format", "pdf"); code != exitUsage {
+	if code, _, stderr := try(t, nil, "doctor", "--format", "pdf"); code != cli.ExitUsage {
 		t.Errorf("--format pdf: exit code %d\n%s", code, stderr)
 	}
 	code, stdout, _ := try(t, nil, append([]string{"doctor", "--stage", "mem:"}, objects...)...)
-	if code != exitDone || !strings.Contains(stdout, "ok    stage, writing") {
+	if code != cli.ExitDone || !strings.Contains(stdout, "ok    stage, writing") {
 		t.Errorf("as text: exit code %d\n%s", code, stdout)
 	}
 	for _, file := range []string{"stage/v1/manifests", "events.ndjson"} {
@@ -173,7 +175,7 @@ func TestDoctorChecksRights(t *testing.T) {
 			t.Errorf("it does not say %q", says)
 		}
 	}
-	if code != exitFailed || strings.Contains(output, "that-leaks") || strings.Contains(output, "uid-of-the-cluster") {
+	if code != cli.ExitFailed || strings.Contains(output, "that-leaks") || strings.Contains(output, "uid-of-the-cluster") {
 		t.Errorf("exit code %d, or a name, the token or the cluster's ID is printed:\n%s", code, output)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/stage"
 )
 
@@ -35,10 +36,10 @@ would remove, one a line, and the summary on standard error.`,
 			options.Now = p.now()
 			options.OlderThan = options.Now.Sub(olderThan.time)
 			if options.OlderThan < minRetention {
-				return usagef("--older-than is less than 8 days ago: a run that reaches back a week would stage the same events again")
+				return cli.Usagef("--older-than is less than 8 days ago: a run that reaches back a week would stage the same events again")
 			}
 			if options.Grace < 0 {
-				return usagef("--grace cannot be negative")
+				return cli.Usagef("--grace cannot be negative")
 			}
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
 				bucket, err := place.bucket(ctx)
@@ -63,5 +64,5 @@ would remove, one a line, and the summary on standard error.`,
 	c.Flags().BoolVar(&options.Undelivered, "undelivered", false, "also remove batches that were never delivered to every destination; their events are lost")
 	c.Flags().DurationVar(&options.Grace, "grace", 24*time.Hour, "how old an object without a batch must be")
 	c.Flags().BoolVar(&options.DryRun, "dry-run", false, "print what would be removed and remove nothing")
-	return required(c, "stage", "older-than")
+	return cli.Required(c, "stage", "older-than")
 }

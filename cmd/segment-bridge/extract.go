@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
@@ -51,7 +52,7 @@ ends well, and is the input of transform.`,
 	window.register(c.Flags(), p.now)
 	c.Flags().StringVar(&windowFile, "window", "", "file with the window, written by the window command; wins over --since and --until")
 	c.Flags().StringVar(&out, "out", "", "folder to write the records to (required)")
-	return required(c, "out")
+	return cli.Required(c, "out")
 }
 
 // spool extracts into the folder dir. The report it returns is as complete as the
@@ -74,7 +75,7 @@ func (x *extraction) spool(ctx context.Context, dir string, flags sourceFlags, l
 	case err == nil, errors.Is(err, extract.ErrAllFailed):
 		return report, errors.Join(err, spool.Commit(report))
 	case flags.strict && len(report.Failed()) > 0 && ctx.Err() == nil:
-		return report, fmt.Errorf("%w: %w", errDegraded, err)
+		return report, fmt.Errorf("%w: %w", degradedError{}, err)
 	default:
 		return report, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/load"
 	"github.com/segment-bridge/segment-bridge/load/file"
 	"github.com/segment-bridge/segment-bridge/load/segment"
@@ -58,7 +59,7 @@ func (d *destinationFlags) key() (load.Secret, error) {
 	}
 	text, err := os.ReadFile(d.writeKeyFile)
 	if err != nil {
-		return load.Secret{}, usagef("read Segment write key: %w", err)
+		return load.Secret{}, cli.Usagef("read Segment write key: %w", err)
 	}
 	return load.NewSecret(strings.TrimSpace(string(text))), nil
 }
@@ -75,7 +76,7 @@ type destinations struct {
 // openDestinations opens what the flags choose. Nothing is dialled yet.
 func (p program) openDestinations(flags *destinationFlags, s *summary, log *slog.Logger) (*destinations, error) {
 	if flags.lease < time.Second || flags.lease > stage.MaxLease {
-		return nil, usagef("--lease %s is not between 1s and %s", flags.lease, stage.MaxLease)
+		return nil, cli.Usagef("--lease %s is not between 1s and %s", flags.lease, stage.MaxLease)
 	}
 	key, err := flags.key()
 	if err != nil {
@@ -104,13 +105,13 @@ func (p program) openDestination(value string, key load.Secret, flags *destinati
 	kind, path, _ := strings.Cut(value, ":")
 	switch {
 	case value == "segment":
-		options := segment.Options{Key: key, Endpoint: flags.url, Version: version, Gzip: flags.gzip, Patience: flags.patience, Logger: log}
+		options := segment.Options{Key: key, Endpoint: flags.url, Version: cli.Version, Gzip: flags.gzip, Patience: flags.patience, Logger: log}
 		if flags.dryRun {
 			options.DryRun = p.stdout
 		}
 		destination, err := segment.New(options)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, cli.Usage(err)
 		}
 		return destination, nil
 	case value == "stdout":
@@ -118,13 +119,13 @@ func (p program) openDestination(value string, key load.Secret, flags *destinati
 	case kind == "file" && path != "" && flags.dryRun:
 		name, err := file.Name(path)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, cli.Usage(err)
 		}
 		return file.NewStream(name, p.stdout), nil
 	case kind == "file" && path != "":
 		destination, err := file.Open(path)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, cli.Usage(err)
 		}
 		return destination, nil
 	default:
@@ -193,7 +194,7 @@ leaves that to them, once it has seen that they are alive ("held" in the summary
 	}
 	place.register(c.Flags())
 	flags.register(c.Flags())
-	return required(c, "stage")
+	return cli.Required(c, "stage")
 }
 
 func (p program) replayCommand() *cobra.Command {
@@ -214,9 +215,9 @@ nothing else.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case selected.force && selected.rejected:
-				return usagef("--force and --rejected exclude each other: --force includes the rejected events")
+				return cli.Usagef("--force and --rejected exclude each other: --force includes the rejected events")
 			case since.time.IsZero() && !selected.rejected:
-				return usagef("--since is required without --rejected (see %s --help)", c.CommandPath())
+				return cli.Usagef("--since is required without --rejected (see %s --help)", c.CommandPath())
 			}
 			selected.Range = stage.Range{Since: since.time, Until: until.time}
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
@@ -230,7 +231,7 @@ nothing else.`,
 	c.Flags().Var(&until, "until", "replay batches whose window begins before this time (default: now)")
 	c.Flags().BoolVar(&selected.force, "force", false, "also deliver batches that have a receipt")
 	c.Flags().BoolVar(&selected.rejected, "rejected", false, "deliver the rejected events that are still outstanding, and nothing else")
-	return required(c, "stage")
+	return cli.Required(c, "stage")
 }
 
 func (p program) deliver(
@@ -249,7 +250,7 @@ func (p program) deliver(
 		bucket = mem.Over(bucket)
 	}
 	ledger := place.ledger(log, bucket)
-	if selected.force && len(d.open) == 1 && isTerminal(p.stderr) {
+	if selected.force && len(d.open) == 1 && cli.IsTerminal(p.stderr) {
 		bar, err := p.progressBar(ctx, ledger, selected.Range)
 		if err != nil {
 			return err

@@ -8,31 +8,16 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-)
-
-// Set by the linker.
-var (
-	version = "dev"
-	commit  = "unknown"
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 )
 
 func main() {
-	// client-go writes addresses and bodies to standard error behind our back.
-	klog.SetLogger(logr.Discard())
-	// The first signal asks for an orderly end; the second, with its usual effect,
-	// does not ask. Either way nothing is lost: the next run goes on.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	code := program{
+	p := program{
 		stdout: os.Stdout, stderr: os.Stderr, getenv: os.LookupEnv, now: time.Now,
-		terminationLog: "/dev/termination-log",
-	}.run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
+		exec: syscall.Exec, terminationLog: "/dev/termination-log",
+	}
+	cli.Main(func(ctx context.Context) int { return p.run(ctx, os.Args[1:]) })
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
 	"github.com/segment-bridge/segment-bridge/operator/install"
 )
@@ -45,20 +46,20 @@ top. The same flags and the same resource print the same text.`,
 			}
 			objects, err := install.Objects(settings)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			text, err := install.YAML(objects)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.stdout, "# segment-bridge %s\n%s%s", version, remarks(settings), text)
+			_, err = fmt.Fprintf(p.stdout, "# segment-bridge %s\n%s%s", cli.Version, remarks(settings), text)
 			return err
 		},
 	}
 	f := c.Flags()
 	f.StringVarP(&m.file, "file", "f", "", "YAML file with a SegmentBridge, - for standard input (default: one that says nothing)")
 	f.StringVar(&m.clusterID, "cluster-id", "", "ID of the cluster, which salts all hashes (env CLUSTER_ID; spec.clusterID wins)")
-	f.StringVar(&m.image, "image", "segment-bridge:"+version, "image to run (env SEGMENT_BRIDGE_IMAGE; spec.job.image wins)")
+	f.StringVar(&m.image, "image", "segment-bridge:"+cli.Version, "image to run (env SEGMENT_BRIDGE_IMAGE; spec.job.image wins)")
 	f.BoolVar(&m.openShift, "openshift", false, "the cluster is OpenShift, which chooses user IDs and has a CA for services")
 	f.StringVar(&m.results, "results-address", "", "Tekton Results API (env TEKTON_RESULTS_API_ADDR; spec.sources.tektonResults.address wins; default: it is not read)")
 	f.StringSliceVar(&m.apiServers, "api-server", nil, "address and port of the API server, repeatable, for the network policy (default: any on ports 443 and 6443)")
@@ -74,17 +75,17 @@ func (m *manifestFlags) settings(stdin io.Reader) (install.Settings, error) {
 	}
 	spec := bridge.Spec
 	if spec.Enabled != nil && !*spec.Enabled {
-		return install.Settings{}, usagef("spec.enabled is false: there is nothing to install")
+		return install.Settings{}, cli.Usagef("spec.enabled is false: there is nothing to install")
 	}
 	s := install.Settings{
 		Spec: spec, ClusterID: cmp.Or(spec.ClusterID, m.clusterID), Image: m.image, OpenShift: m.openShift,
 		WriteKey: spec.Segment.WriteKey, URL: spec.Segment.URL, UINamespace: m.uiNamespace,
 	}
 	if s.ClusterID == "" {
-		return install.Settings{}, usagef("--cluster-id is required, environment variable CLUSTER_ID, unless the resource has spec.clusterID")
+		return install.Settings{}, cli.Usagef("--cluster-id is required, environment variable CLUSTER_ID, unless the resource has spec.clusterID")
 	}
 	if s.WriteKey == "" && spec.Segment.WriteKeySecretRef == nil {
-		s.WriteKey = segmentWriteKey
+		s.WriteKey = cli.SegmentWriteKey
 	}
 	results := spec.Sources.TektonResults
 	address, asked := cmp.Or(results.Address, m.results), results.Enabled
@@ -93,12 +94,12 @@ func (m *manifestFlags) settings(stdin io.Reader) (install.Settings, error) {
 	case address != "":
 		s.Results = &install.Results{Address: address, Namespace: install.ServiceNamespace(address)}
 	case asked != nil:
-		return install.Settings{}, usagef("spec.sources.tektonResults.enabled is true: say where it is by spec.sources.tektonResults.address or --results-address")
+		return install.Settings{}, cli.Usagef("spec.sources.tektonResults.enabled is true: say where it is by spec.sources.tektonResults.address or --results-address")
 	}
 	for _, text := range m.apiServers {
 		a, err := netip.ParseAddrPort(text)
 		if err != nil {
-			return install.Settings{}, usagef("--api-server %q is not an address and a port, such as 10.0.0.1:6443", text)
+			return install.Settings{}, cli.Usagef("--api-server %q is not an address and a port, such as 10.0.0.1:6443", text)
 		}
 		s.APIServers = append(s.APIServers, a)
 	}
@@ -121,13 +122,13 @@ func readBridge(file string, stdin io.Reader) (*v1alpha1.SegmentBridge, error) {
 		text, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, usagef("read SegmentBridge: %w", err)
+		return nil, cli.Usagef("read SegmentBridge: %w", err)
 	}
 	if err := yaml.UnmarshalStrict(text, &bridge); err != nil {
-		return nil, usagef("read SegmentBridge: %w", err)
+		return nil, cli.Usagef("read SegmentBridge: %w", err)
 	}
 	if bridge.APIVersion != v1alpha1.GroupVersion.String() || bridge.Kind != "SegmentBridge" || bridge.Name != v1alpha1.Name {
-		return nil, usagef("read SegmentBridge: the file is not one SegmentBridge of %s with the name %s", v1alpha1.GroupVersion, v1alpha1.Name)
+		return nil, cli.Usagef("read SegmentBridge: the file is not one SegmentBridge of %s with the name %s", v1alpha1.GroupVersion, v1alpha1.Name)
 	}
 	return &bridge, nil
 }

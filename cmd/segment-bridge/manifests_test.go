@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/operator/install"
 )
 
@@ -34,7 +35,7 @@ func TestManifests(t *testing.T) {
   sources: {tektonResults: {caConfigMap: results-ca}}
   retention: {compact: true}
 `, "--cluster-id=c", "--image=i", "--results-address=https://api.results.svc:8080", "--api-server=10.0.0.1:6443", "--openshift")
-	if code != exitDone {
+	if code != cli.ExitDone {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	m := manifestFlags{
@@ -89,7 +90,7 @@ func TestManifestsRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := runManifests(t, test.bridge, test.args...)
-			if code != exitUsage || stdout != "" || !strings.Contains(stderr, test.want) {
+			if code != cli.ExitUsage || stdout != "" || !strings.Contains(stderr, test.want) {
 				t.Errorf("exit code %d, output %q, error %q; want one with %q", code, stdout, stderr, test.want)
 			}
 		})

@@ -18,6 +18,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 )
 
 // An observer sends a trace and the figures of a run to an OpenTelemetry collector,
@@ -44,7 +46,7 @@ func (p program) observer(ctx context.Context) (*observer, error) {
 	spans, traceErr := otlptracehttp.New(ctx)
 	figures, metricErr := otlpmetrichttp.New(ctx)
 	described, resourceErr := resource.New(ctx, resource.WithAttributes(
-		attribute.String("service.name", "segment-bridge"), attribute.String("service.version", version),
+		attribute.String("service.name", "segment-bridge"), attribute.String("service.version", cli.Version),
 	), resource.WithFromEnv())
 	if err := errors.Join(traceErr, metricErr, resourceErr); err != nil {
 		return silent, fmt.Errorf("set up OpenTelemetry: %w", err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 )
@@ -20,13 +21,13 @@ func (p program) planCommand() *cobra.Command {
 			plan := catalogue.Plan()
 			if old != "" {
 				if c.Flags().Changed("format") {
-					return usagef("--format is for the plan itself: leave it out with --diff")
+					return cli.Usagef("--format is for the plan itself: leave it out with --diff")
 				}
 				return p.diff(plan, old)
 			}
 			text := map[string]func() []byte{"markdown": plan.Markdown, "jsonschema": plan.JSONSchema, "json": plan.JSON}[format]
 			if text == nil {
-				return usagef("--format %q is not known: use markdown, jsonschema or json", format)
+				return cli.Usagef("--format %q is not known: use markdown, jsonschema or json", format)
 			}
 			_, err := p.stdout.Write(text())
 			return err
@@ -41,11 +42,11 @@ func (p program) planCommand() *cobra.Command {
 func (p program) diff(plan *telemetry.Plan, file string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return usagef("--diff: the file cannot be read: write it with plan --format json")
+		return cli.Usagef("--diff: the file cannot be read: write it with plan --format json")
 	}
 	old, err := telemetry.ParsePlan(data)
 	if err != nil {
-		return usagef("--diff: %w", err)
+		return cli.Usagef("--diff: %w", err)
 	}
 	_, err = p.stdout.Write(plan.DiffMarkdown(old))
 	return err

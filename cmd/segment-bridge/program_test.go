@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
@@ -73,7 +74,7 @@ func TestUsage(t *testing.T) {
 		{args: []string{"extract", "--out", dir, "--source", "results", "--cluster-id", "c"}, want: "address is empty"},
 	} {
 		code, _, stderr := try(t, test.env, test.args...)
-		if code != exitUsage || !strings.Contains(stderr, test.want) {
+		if code != cli.ExitUsage || !strings.Contains(stderr, test.want) {
 			t.Errorf("%s: exit code %d, want 2 and %q in:\n%s", strings.Join(test.args, " "), code, test.want, stderr)
 		}
 	}
@@ -111,7 +112,7 @@ func TestSettings(t *testing.T) {
 			if err := c.ParseFlags(append([]string{"--config", config}, test.args...)); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.settle(c); err != nil {
+			if err := cli.Settle(c, p.getenv); err != nil {
 				t.Fatal(err)
 			}
 			if got := c.Flags().Lookup("cluster-id").Value.String(); got != test.want {
@@ -212,7 +213,7 @@ func TestBrokenFile(t *testing.T) {
 	}
 	out := filepath.Join(dir, "out.ndjson")
 	code, stdout, _ := try(t, nil, "run", "--source", "dir:"+in, "--cluster-id", "c", "--stage", "file://"+dir+"/stage", "--since", "2026-01-01", "--destination", "file:"+out)
-	if code != exitFailed || !strings.Contains(stdout, "file 2 of 2") {
+	if code != cli.ExitFailed || !strings.Contains(stdout, "file 2 of 2") {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}
 	if lines := readLines(t, out); len(lines) != 2 || !strings.Contains(lines[0], "Namespace Created") || !strings.Contains(lines[1], `"dirOutcome":"error"`) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 	"github.com/segment-bridge/segment-bridge/stage"
@@ -30,7 +31,7 @@ func TestRetentionUsage(t *testing.T) {
 		{"replay --stage " + place + " --force", "--since is required"},
 	} {
 		code, _, stderr := try(t, nil, strings.Fields(test.args)...)
-		if code != exitUsage || !strings.Contains(stderr, test.want) {
+		if code != cli.ExitUsage || !strings.Contains(stderr, test.want) {
 			t.Errorf("%s: exit code %d, want 2 and %q in:\n%s", test.args, code, test.want, stderr)
 		}
 	}

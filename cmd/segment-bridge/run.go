@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/segment-bridge/segment-bridge/extract"
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/stage/mem"
 )
@@ -45,7 +46,7 @@ are new, and delivers every batch that has no receipt.`,
 	flags.place.register(c.Flags())
 	flags.transform.register(c.Flags())
 	flags.destinations.register(c.Flags())
-	return required(c, "stage")
+	return cli.Required(c, "stage")
 }
 
 // runAll is the whole data path. When no source could be read, what little was

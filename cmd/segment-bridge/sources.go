@@ -16,6 +16,7 @@ import (
 	"github.com/segment-bridge/segment-bridge/extract/dir"
 	"github.com/segment-bridge/segment-bridge/extract/kube"
 	"github.com/segment-bridge/segment-bridge/extract/results"
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/load"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/identity"
@@ -47,12 +48,12 @@ func parseSources(values []string) ([]selection, error) {
 		case kind == "dir" && path != "":
 			others = append(others, selection{kind, path})
 		default:
-			return nil, usagef("--source %q is not known: use kube, results or dir:PATH", value)
+			return nil, cli.Usagef("--source %q is not known: use kube, results or dir:PATH", value)
 		}
 	}
 	all := append(append(kubes, others...), archives...)
 	if len(all) == 0 {
-		return nil, usagef("no source is given: use --source kube, --source results or --source dir:PATH")
+		return nil, cli.Usagef("no source is given: use --source kube, --source results or --source dir:PATH")
 	}
 	return all, nil
 }
@@ -140,7 +141,7 @@ func (s *sourceFlags) prepare(ctx context.Context, log *slog.Logger) (*extractio
 		return nil, err
 	}
 	x := &extraction{names: names, report: record.Report{
-		Producer: "segment-bridge " + version, Cluster: names.Cluster(),
+		Producer: "segment-bridge " + cli.Version, Cluster: names.Cluster(),
 		KonfluxVersion: id.KonfluxVersion, KubernetesVersion: id.KubernetesVersion,
 		Scheme: names.Scheme(), KeyID: names.KeyID(),
 	}}
@@ -153,7 +154,7 @@ func (s *sourceFlags) prepare(ctx context.Context, log *slog.Logger) (*extractio
 		case "results":
 			source, err := results.New(s.resultsSettings(), names)
 			if err != nil {
-				return nil, usageError{err}
+				return nil, cli.Usage(err)
 			}
 			x.sources = append(x.sources, source)
 		}
@@ -183,7 +184,7 @@ const serviceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token
 // unless the flags name another.
 func (s *sourceFlags) resultsSettings() results.Config {
 	config := s.resultsConfig
-	config.Version, config.Token = version, s.resultsToken
+	config.Version, config.Token = cli.Version, s.resultsToken
 	if s.resultsToken.Reveal() == "" && config.TokenFile == "" {
 		if _, err := os.Stat(serviceAccountToken); err == nil {
 			config.TokenFile = serviceAccountToken
@@ -198,7 +199,7 @@ func (s *sourceFlags) client(selected []selection) (*kube.Client, error) {
 	for _, sel := range selected {
 		needed = needed || sel.kind == "kube"
 		if sel.kind == "dir" && s.clusterID == "" {
-			return nil, usagef("--cluster-id is required with --source dir: saved objects do not say which cluster they come from")
+			return nil, cli.Usagef("--cluster-id is required with --source dir: saved objects do not say which cluster they come from")
 		}
 	}
 	if !needed {
@@ -206,11 +207,11 @@ func (s *sourceFlags) client(selected []selection) (*kube.Client, error) {
 	}
 	config, err := kube.Config(s.kubeconfig)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.Usage(err)
 	}
-	client, err := kube.NewClient(config, version)
+	client, err := kube.NewClient(config, cli.Version)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.Usage(err)
 	}
 	return client, nil
 }
@@ -220,7 +221,7 @@ func (s *sourceFlags) pseudonymizer(id identity.Identity) (*telemetry.Pseudonymi
 	if s.keyFile != "" {
 		var err error
 		if key, err = os.ReadFile(s.keyFile); err != nil {
-			return nil, usagef("read pseudonym key: %w", err)
+			return nil, cli.Usagef("read pseudonym key: %w", err)
 		}
 		if key == nil {
 			key = []byte{}
@@ -231,7 +232,7 @@ func (s *sourceFlags) pseudonymizer(id identity.Identity) (*telemetry.Pseudonymi
 		names, err = telemetry.NewKeyedPseudonymizer(id.ClusterID.Reveal(), key)
 	}
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.Usage(err)
 	}
 	return names, nil
 }

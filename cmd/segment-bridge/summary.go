@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/load"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/telemetry"
@@ -80,8 +81,8 @@ func (s *summary) staged(r stage.Staged) {
 // summarise runs a command's work and says what came of it. The work's context
 // carries the span of the run.
 func (p program) summarise(c *cobra.Command, work func(context.Context, *slog.Logger, *summary) error) error {
-	s := &summary{Command: c.Name(), Version: version}
-	log, err := p.logger(c)
+	s := &summary{Command: c.Name(), Version: cli.Version}
+	log, err := cli.Logger(c)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/stage/open"
 	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
@@ -22,7 +23,7 @@ import (
 func (s *stageFlags) bucket(ctx context.Context) (stage.Bucket, error) {
 	bucket, err := open.Bucket(ctx, s.url)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, cli.Usage(err)
 	}
 	return bucket, nil
 }
@@ -56,7 +57,7 @@ stages those that no earlier batch holds. A second transform of the same folder 
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
 				report, err := record.ReadReport(in)
 				if errors.Is(err, record.ErrIncomplete) {
-					return usageError{err}
+					return cli.Usage(err)
 				} else if err != nil {
 					return err
 				}
@@ -77,7 +78,7 @@ stages those that no earlier batch holds. A second transform of the same folder 
 	c.Flags().StringVar(&in, "in", "", "folder that extract wrote (required)")
 	place.register(c.Flags())
 	flags.register(c.Flags())
-	return required(c, "in", "stage")
+	return cli.Required(c, "in", "stage")
 }
 
 // stageSpool stages the events of the records in dir.

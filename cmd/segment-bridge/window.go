@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/stage"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
@@ -45,11 +46,11 @@ func (w *windowFlags) choose(now time.Time, head *stage.Manifest, sources []reco
 		until = now.UTC().Truncate(time.Second)
 	}
 	if w.lookback <= 0 || w.maxLookback < w.lookback {
-		return record.Window{}, usagef("--lookback must be positive and --max-lookback not less than it")
+		return record.Window{}, cli.Usagef("--lookback must be positive and --max-lookback not less than it")
 	}
 	if !w.since.time.IsZero() {
 		if !w.since.time.Before(until) {
-			return record.Window{}, usagef("--since is not before --until: the window is empty")
+			return record.Window{}, cli.Usagef("--since is not before --until: the window is empty")
 		}
 		return record.Window{Since: w.since.time, Until: until}, nil
 	}
@@ -77,9 +78,9 @@ extract takes the file by --window.`,
 			}
 			names, err := telemetry.NewPseudonymizer(cluster)
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
-			log, err := p.logger(c)
+			log, err := cli.Logger(c)
 			if err != nil {
 				return err
 			}
@@ -103,7 +104,7 @@ extract takes the file by --window.`,
 	c.Flags().StringSliceVar(&sources, "source", defaultSources, sourceUsage)
 	c.Flags().StringVar(&cluster, "cluster-id", "", "ID of the cluster (env CLUSTER_ID)")
 	c.Flags().StringVar(&out, "out", "", "file to write the window to (required)")
-	return required(c, "stage", "out")
+	return cli.Required(c, "stage", "out")
 }
 
 func writeWindow(path string, w record.Window) error {
@@ -124,27 +125,9 @@ func readWindow(path string) (record.Window, error) {
 	}
 	var w record.Window
 	if err := json.Unmarshal(text, &w); err != nil || w.Since.IsZero() || !w.Since.Before(w.Until) {
-		return record.Window{}, usagef("read window: the file of --window holds no window with since before until: write it with the window command")
+		return record.Window{}, cli.Usagef("read window: the file of --window holds no window with since before until: write it with the window command")
 	}
 	return w, nil
-}
-
-// required makes the command refuse to run while one of the flags has no value,
-// wherever the value may come from.
-func required(c *cobra.Command, flags ...string) *cobra.Command {
-	c.PreRunE = func(c *cobra.Command, _ []string) error {
-		for _, name := range flags {
-			if f := c.Flags().Lookup(name); !f.Changed || f.Value.String() == "" || f.Value.String() == "[]" {
-				also := ""
-				if variable, ok := environment[name]; ok {
-					also = ", environment variable " + variable
-				}
-				return usagef("--%s is required%s (see %s --help)", name, also, c.CommandPath())
-			}
-		}
-		return nil
-	}
-	return c
 }
 
 // stageFlags choose the stage.

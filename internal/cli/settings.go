@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package cli
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 )
 
 // The environment variables that set a flag. Existing deployments use these names.
-var environment = map[string]string{
+var variables = map[string]string{
 	"cluster-id":         "CLUSTER_ID",
 	"konflux-version":    "KONFLUX_VERSION",
 	"kubernetes-version": "KUBERNETES_VERSION",
@@ -37,10 +37,10 @@ var environment = map[string]string{
 	"image":              "SEGMENT_BRIDGE_IMAGE",
 }
 
-// settle gives each flag that was not set on the command line its value from the
+// Settle gives each flag that was not set on the command line its value from the
 // environment or from the configuration file, in this order.
-func (p program) settle(c *cobra.Command) error {
-	file, err := p.readConfig(c)
+func Settle(c *cobra.Command, getenv func(string) (string, bool)) error {
+	file, err := readConfig(c)
 	if err != nil {
 		return err
 	}
@@ -50,8 +50,8 @@ func (p program) settle(c *cobra.Command) error {
 			return
 		}
 		origin, values := "configuration file", file[f.Name]
-		if name, ok := environment[f.Name]; ok {
-			if value, ok := p.getenv(name); ok && value != "" {
+		if name, ok := variables[f.Name]; ok {
+			if value, ok := getenv(name); ok && value != "" {
 				origin, values = "environment variable "+name, []string{value}
 			}
 		}
@@ -63,21 +63,21 @@ func (p program) settle(c *cobra.Command) error {
 		}
 	})
 	if len(errs) > 0 {
-		return usageError{errors.Join(errs...)}
+		return Usage(errors.Join(errs...))
 	}
 	return nil
 }
 
 // readConfig reads the configuration file into the values of each flag. One file
 // may serve several commands: a key has to be a flag of any of them.
-func (p program) readConfig(c *cobra.Command) (map[string][]string, error) {
+func readConfig(c *cobra.Command) (map[string][]string, error) {
 	path, _ := c.Flags().GetString("config")
 	if path == "" {
 		return nil, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usagef("read configuration file: %w", err)
+		return nil, Usagef("read configuration file: %w", err)
 	}
 	return parseConfig(text, flagNames(c.Root()))
 }
@@ -86,7 +86,7 @@ func (p program) readConfig(c *cobra.Command) (map[string][]string, error) {
 func parseConfig(text []byte, known []string) (map[string][]string, error) {
 	var raw map[string]any
 	if err := yaml.UnmarshalStrict(text, &raw); err != nil {
-		return nil, usagef("read configuration file: it is not a YAML mapping of flag names to values")
+		return nil, Usagef("read configuration file: it is not a YAML mapping of flag names to values")
 	}
 	config := make(map[string][]string, len(raw))
 	var errs []error
@@ -110,7 +110,7 @@ func parseConfig(text []byte, known []string) (map[string][]string, error) {
 	}
 	if len(errs) > 0 {
 		slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-		return nil, usageError{errors.Join(errs...)}
+		return nil, Usage(errors.Join(errs...))
 	}
 	return config, nil
 }
@@ -124,6 +124,7 @@ func flagNames(root *cobra.Command) []string {
 		}
 	}
 	root.PersistentFlags().VisitAll(add)
+	root.Flags().VisitAll(add)
 	for _, c := range root.Commands() {
 		c.Flags().VisitAll(add)
 	}
@@ -136,4 +137,22 @@ func scalar(value any) string {
 		return strconv.FormatFloat(number, 'f', -1, 64)
 	}
 	return fmt.Sprint(value)
+}
+
+// Required makes the command refuse to run while one of the flags has no value,
+// wherever the value may come from.
+func Required(c *cobra.Command, flags ...string) *cobra.Command {
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		for _, name := range flags {
+			if f := c.Flags().Lookup(name); !f.Changed || f.Value.String() == "" || f.Value.String() == "[]" {
+				also := ""
+				if variable, ok := variables[name]; ok {
+					also = ", environment variable " + variable
+				}
+				return Usagef("--%s is required%s (see %s --help)", name, also, c.CommandPath())
+			}
+		}
+		return nil
+	}
+	return c
 }
