@@ -20,7 +20,7 @@ var configuration = []kind{
 	{gatewayAPI, "udproutes"},
 	{gatewayAPI, "referencegrants"},
 	kongPlugins, kongClusterPlugins,
-	{kong, "kongconsumers"},
+	kongConsumers,
 	{kong, "kongingresses"},
 	{kong, "kongroutes"},
 	{kong, "kongservices"},
@@ -36,7 +36,7 @@ func LastChange(c *Client) *Provider {
 	const metric = "lastConfigurationChangeSeconds"
 	p := &Provider{name: "last-change", rules: lists(configuration...)}
 	p.metrics = []telemetry.PropertySpec{{
-		Name: metric, Type: telemetry.TypeInteger, Unit: "seconds", Buckets: []int64{0, 3600, 24 * 3600, 7 * 24 * 3600, 30 * 24 * 3600},
+		Name: metric, Type: telemetry.TypeInteger, Unit: "seconds", Buckets: ages(),
 		Reason: "Tells clusters in use from abandoned ones.", Question: "When was the configuration last changed?",
 		Source:      "newest time in metadata.managedFields of routes, gateways and plugins, changes of status aside",
 		Sensitivity: telemetry.SensitivityActivity, Since: since,
@@ -69,11 +69,18 @@ func LastChange(c *Client) *Provider {
 		if newest.IsZero() {
 			return fmt.Errorf("find the last change: there is nothing that could have been changed: %w", fs.ErrNotExist)
 		}
-		readings.Integer(metric, max(0, int64(time.Since(newest)/time.Second))) // the server's clock may be ahead
+		readings.Integer(metric, age(newest))
 		return nil
 	}
 	return p
 }
+
+// ages are the steps in which it is told how long ago something was: an hour, a day, a
+// week, 30 days.
+func ages() []int64 { return []int64{0, 3600, 24 * 3600, 7 * 24 * 3600, 30 * 24 * 3600} }
+
+// age returns how many seconds ago t was; the server's clock may be ahead.
+func age(t time.Time) int64 { return max(0, int64(time.Since(t)/time.Second)) }
 
 // changed returns when somebody last changed the object, or zero.
 func (m *objectMeta) changed() time.Time {

@@ -57,9 +57,17 @@ func Deployment(c *Client, namespace, pod string) *Provider {
 			Name: "deploymentChartVersion", Type: telemetry.TypeVersion,
 			Reason: "Tells which versions of the chart have to be supported.", Question: question, Source: "version in label helm.sh/chart of the program's workload; absent without one",
 		}),
+		technical(telemetry.PropertySpec{
+			Name: "deploymentRestartCount", Type: telemetry.TypeInteger, Unit: "restarts", Buckets: telemetry.Scale(1_000),
+			Reason: "Tells programs that run well from those that keep failing.", Question: "How does the product perform?", Source: "sum of restartCount in status.containerStatuses of the program's pod",
+		}),
+		{
+			Name: "deploymentLastChangeSeconds", Type: telemetry.TypeInteger, Unit: "seconds", Buckets: ages(), Sensitivity: telemetry.SensitivityActivity, Since: since,
+			Reason: "Tells how soon people upgrade.", Question: question, Source: "newest time in metadata.managedFields of the program's workload, changes of status aside",
+		},
 	}
 	p.collect = func(ctx context.Context, readings *telemetry.Readings) error {
-		top, word, marks, err := owners(ctx, c, namespace, pod)
+		top, word, marks, restarts, err := owners(ctx, c, namespace, pod)
 		if err != nil {
 			return err
 		}
@@ -73,6 +81,12 @@ func Deployment(c *Client, namespace, pod string) *Provider {
 		} else {
 			readings.Version("deploymentChartVersion", v)
 		}
+		readings.Integer("deploymentRestartCount", restarts)
+		if changed := top.changed(); changed.IsZero() {
+			readings.Fail("deploymentLastChangeSeconds", fs.ErrNotExist)
+		} else {
+			readings.Integer("deploymentLastChangeSeconds", age(changed))
+		}
 		return nil
 	}
 	return p
@@ -82,17 +96,27 @@ func Deployment(c *Client, namespace, pod string) *Provider {
 const maxOwners = 3
 
 // owners returns the object at the top of those that the pod belongs to, the word for
-// its kind, and the metadata of all on the way.
-func owners(ctx context.Context, c *Client, namespace, name string) (top objectMeta, word string, marks []objectMeta, err error) {
+// its kind, the metadata of all on the way, and how often the pod was restarted.
+func owners(ctx context.Context, c *Client, namespace, name string) (top objectMeta, word string, marks []objectMeta, restarts int64, err error) {
 	k, word := pods, other
 	for range maxOwners {
 		root := "/apis/" + k.group + "/v1"
 		if k.group == "" {
 			root = "/api/v1"
 		}
-		var o object
+		var o struct {
+			object
+			Status struct {
+				Containers []struct {
+					Restarts int64 `json:"restartCount"`
+				} `json:"containerStatuses"`
+			} `json:"status"`
+		}
 		if err := c.Get(ctx, root+"/namespaces/"+url.PathEscape(namespace)+"/"+k.resource+"/"+url.PathEscape(name), &o); err != nil {
-			return top, "", nil, err
+			return top, "", nil, 0, err
+		}
+		for _, container := range o.Status.Containers {
+			restarts += container.Restarts
 		}
 		top, marks = o.Metadata, append(marks, o.Metadata)
 		word = listedOr(workloadWords, strings.TrimSuffix(k.resource, "s"), other)
@@ -107,7 +131,7 @@ func owners(ctx context.Context, c *Client, namespace, name string) (top objectM
 		}
 		k = next
 	}
-	return top, word, marks, nil
+	return top, word, marks, restarts, nil
 }
 
 // marked reports whether any of the objects has a label or annotation with that key, or
@@ -129,7 +153,7 @@ func packaging(marks []objectMeta, top objectMeta) string {
 		return "kong-operator"
 	case marked(marks, "meta.helm.sh/release-name"), marked(marks, "helm.sh/chart"), top.Labels["app.kubernetes.io/managed-by"] == "Helm":
 		return "helm"
-	case marked(marks, "kustomize.toolkit.fluxcd.io/name"):
+	case marked(marks, "kustomize.toolkit.fluxcd.io/name"), strings.HasPrefix(top.Labels["app.kubernetes.io/managed-by"], "kustomize-"):
 		return "kustomize"
 	}
 	for _, f := range top.ManagedFields {

@@ -3,7 +3,9 @@
 package kube
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/segment-bridge/segment-bridge/telemetry"
 )
@@ -19,22 +21,25 @@ var (
 const gatewayDefinition = "gateways." + gatewayAPI
 
 // Gateways tells how the Gateway API is used: how many GatewayClasses, Gateways,
-// ListenerSets and BackendTLSPolicies there are, which listeners, and which release of
-// the API is installed.
-func Gateways(c *Client) *Provider {
+// ListenerSets and BackendTLSPolicies there are, which listeners, what became of them, and
+// which release of the API is installed. Controllers are the names under which the
+// program's own GatewayClasses know it; with none, the metrics of its own share are left
+// out.
+func Gateways(c *Client, controllers ...string) *Provider {
 	const reason, question = "Tells how people set up gateways.", "How are Gateways used?"
 	numbers := countProvider(c, "gateways", reason, question, []counted{
-		{kind: kind{gatewayAPI, "gatewayclasses"}, stem: "gatewayClass"},
+		{kind: gatewayClasses, stem: "gatewayClass"},
 		{gateways, "gateway", gatewayV},
 		{kind: kind{gatewayAPI, "listenersets"}, stem: "listenerSet"},
 		{kind: kind{"gateway.networking.x-k8s.io", "xlistenersets"}, stem: "experimentalListenerSet"},
 		{kind: kind{gatewayAPI, "backendtlspolicies"}, stem: "backendTlsPolicy"},
 	})
+	number := func(name, unit, source string) telemetry.PropertySpec {
+		return technical(telemetry.PropertySpec{Name: name, Type: telemetry.TypeInteger, Unit: unit, Reason: reason, Question: question, Source: source})
+	}
 	p := &Provider{name: "gateways", rules: append(numbers.rules, customResources.rule("get", gatewayDefinition))}
 	p.metrics = append(numbers.metrics,
-		technical(telemetry.PropertySpec{
-			Name: "listenerCount", Type: telemetry.TypeInteger, Unit: "listeners", Reason: reason, Question: question, Source: "number of spec.listeners of all Gateways",
-		}),
+		number("listenerCount", "listeners", "number of spec.listeners of all Gateways"),
 		technical(telemetry.PropertySpec{
 			Name: "listenerProtocols", Type: telemetry.TypeCounts, Unit: "listeners", Words: withOther(listenerProtocols),
 			Reason: "Tells which protocols matter.", Question: "Which routing protocols are used most?", Source: "protocol in spec.listeners of all Gateways",
@@ -53,7 +58,20 @@ func Gateways(c *Client) *Provider {
 			Reason: "Tells whether people use what is experimental.", Question: question,
 			Source: "annotation gateway.networking.k8s.io/channel of CustomResourceDefinition " + gatewayDefinition,
 		}),
+		technical(telemetry.PropertySpec{
+			Name: "gatewayStates", Type: telemetry.TypeCounts, Words: states,
+			Reason: "Tells Gateways that work from those that were given up.", Question: question, Source: "condition Programmed of all Gateways",
+		}),
+		number("attachedRouteCount", "routes", "sum of attachedRoutes in status.listeners of all Gateways that are programmed"),
+		number("waypointCount", "objects", "number of Gateways of class istio-waypoint, which are part of a mesh"),
 	)
+	if len(controllers) > 0 {
+		p.metrics = append(p.metrics,
+			number("ownGatewayCount", "objects", "number of Gateways of the program's own classes"),
+			number("ownProgrammedGatewayCount", "objects", "number of Gateways of the program's own classes that are programmed"),
+			number("ownAttachedRouteCount", "routes", "sum of attachedRoutes in status.listeners of Gateways of the program's own classes that are programmed"),
+		)
+	}
 	p.collect = func(ctx context.Context, readings *telemetry.Readings) error {
 		if err := numbers.collect(ctx, readings); err != nil {
 			return err
@@ -62,50 +80,95 @@ func Gateways(c *Client) *Provider {
 		if err != nil {
 			return err
 		}
-		collectListeners(ctx, served, readings)
+		collectGateways(ctx, served, readings, controllers)
 		return collectBundle(ctx, served, readings)
 	}
 	return p
 }
 
-func collectListeners(ctx context.Context, served *discovery, readings *telemetry.Readings) {
-	type gateway struct {
-		Spec struct {
-			Listeners []struct {
-				Protocol string `json:"protocol"`
-				TLS      *struct {
-					Mode string `json:"mode"`
-				} `json:"tls"`
-			} `json:"listeners"`
-		} `json:"spec"`
+// A gatewayObject is what is read of a Gateway.
+type gatewayObject struct {
+	conditioned
+	Spec struct {
+		Class     string `json:"gatewayClassName"`
+		Listeners []struct {
+			Protocol string `json:"protocol"`
+			TLS      *struct {
+				Mode string `json:"mode"`
+			} `json:"tls"`
+		} `json:"listeners"`
+	} `json:"spec"`
+}
+
+// attached returns how many routes are attached, once the Gateway is programmed.
+func (g *gatewayObject) attached() (programmed, routes int64) {
+	if g.state("Programmed") != stateTrue {
+		return 0, 0
+	}
+	for _, l := range g.Status.Listeners {
+		routes += l.AttachedRoutes
+	}
+	return 1, routes
+}
+
+// share is what there is of some Gateways.
+type share struct{ gateways, programmed, routes int64 }
+
+func (s *share) add(g *gatewayObject) {
+	programmed, routes := g.attached()
+	s.gateways++
+	s.programmed += programmed
+	s.routes += routes
+}
+
+func collectGateways(ctx context.Context, served *discovery, readings *telemetry.Readings, controllers []string) {
+	own := map[string]bool{}
+	var ownErr error
+	if len(controllers) > 0 {
+		own, ownErr = foldKind(ctx, served, gatewayClasses, func(own *map[string]bool, class *class) {
+			if slices.Contains(controllers, class.Spec.ControllerName) {
+				if *own == nil {
+					*own = map[string]bool{}
+				}
+				(*own)[class.Metadata.Name] = true
+			}
+		})
 	}
 	type tally struct {
-		listeners        int64
-		protocols, modes map[string]int64
+		listeners, waypoints     int64
+		protocols, modes, states tallies
+		all, own                 share
 	}
-	t, err := foldKind(ctx, served, gateways, func(t *tally, g *gateway) {
-		if t.protocols == nil {
-			t.protocols, t.modes = map[string]int64{}, map[string]int64{}
-		}
+	t, err := foldKind(ctx, served, gateways, func(t *tally, g *gatewayObject) {
 		for _, l := range g.Spec.Listeners {
 			t.listeners++
-			t.protocols[listedOr(listenerProtocols, l.Protocol, other)]++
+			t.protocols.add(listedOr(listenerProtocols, l.Protocol, other))
 			if l.TLS != nil {
-				mode := l.TLS.Mode
-				if mode == "" {
-					mode = tlsModes[0]
-				}
-				t.modes[listedOr(tlsModes, mode, other)]++
+				t.modes.add(listedOr(tlsModes, cmp.Or(l.TLS.Mode, tlsModes[0]), other))
 			}
 		}
+		t.states.add(g.state("Programmed"))
+		t.all.add(g)
+		if own[g.Spec.Class] {
+			t.own.add(g)
+		}
+		if g.Spec.Class == "istio-waypoint" {
+			t.waypoints++
+		}
 	})
+	recordNumbers(readings, err, map[string]int64{"listenerCount": t.listeners, "attachedRouteCount": t.all.routes, "waypointCount": t.waypoints})
+	if len(controllers) > 0 {
+		recordNumbers(readings, cmp.Or(err, ownErr), map[string]int64{
+			"ownGatewayCount": t.own.gateways, "ownProgrammedGatewayCount": t.own.programmed, "ownAttachedRouteCount": t.own.routes,
+		})
+	}
 	if err != nil {
-		failAll(readings, err, "listenerCount", "listenerProtocols", "listenerTlsModes")
+		failAll(readings, err, "listenerProtocols", "listenerTlsModes", "gatewayStates")
 		return
 	}
-	readings.Integer("listenerCount", t.listeners)
 	readings.Counts("listenerProtocols", t.protocols)
 	readings.Counts("listenerTlsModes", t.modes)
+	readings.Counts("gatewayStates", t.states)
 }
 
 // collectBundle tells which release of the Gateway API is installed. The error is that

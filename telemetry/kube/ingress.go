@@ -31,8 +31,10 @@ func RouteRules(c *Client, classes ...string) *Provider {
 	p.metrics = []telemetry.PropertySpec{
 		number("ingressRuleCount", "rules", "number of spec.rules of all Ingresses"),
 		number("ingressPathCount", "paths", "number of paths in spec.rules of all Ingresses"),
+		number("ingressHostCount", "rules", "number of spec.rules of all Ingresses that name a host"),
 		number("ingressTlsCount", "objects", "number of Ingresses with spec.tls"),
 		number("httpRouteRuleCount", "rules", "number of spec.rules of all HTTPRoutes"),
+		number("httpRouteHostCount", "hosts", "number of spec.hostnames of all HTTPRoutes"),
 		number("httpRouteMatchCount", "matches", "number of matches in spec.rules of all HTTPRoutes"),
 		technical(telemetry.PropertySpec{
 			Name: "httpRouteFilters", Type: telemetry.TypeCounts, Unit: "filters", Words: withOther(filters),
@@ -52,9 +54,10 @@ func RouteRules(c *Client, classes ...string) *Provider {
 		collectIngresses(ctx, served, readings, classes)
 		http, httpErr := foldRoutes(ctx, served, httpRoutes)
 		if httpErr != nil {
-			failAll(readings, httpErr, "httpRouteRuleCount", "httpRouteMatchCount", "httpRouteFilters")
+			failAll(readings, httpErr, "httpRouteRuleCount", "httpRouteHostCount", "httpRouteMatchCount", "httpRouteFilters")
 		} else {
 			readings.Integer("httpRouteRuleCount", http.rules)
+			readings.Integer("httpRouteHostCount", http.hosts)
 			readings.Integer("httpRouteMatchCount", http.matches)
 			readings.Counts("httpRouteFilters", http.filters)
 		}
@@ -84,6 +87,7 @@ func collectIngresses(ctx context.Context, served *discovery, readings *telemetr
 		Spec     struct {
 			ClassName string `json:"ingressClassName"`
 			Rules     []struct {
+				Host string `json:"host"`
 				HTTP struct {
 					Paths []struct{} `json:"paths"`
 				} `json:"http"`
@@ -91,11 +95,14 @@ func collectIngresses(ctx context.Context, served *discovery, readings *telemetr
 			TLS []struct{} `json:"tls"`
 		} `json:"spec"`
 	}
-	type tally struct{ rules, paths, tls, own int64 }
+	type tally struct{ rules, paths, hosts, tls, own int64 }
 	t, err := foldKind(ctx, served, ingresses, func(t *tally, i *ingress) {
 		t.rules += int64(len(i.Spec.Rules))
 		for _, r := range i.Spec.Rules {
 			t.paths += int64(len(r.HTTP.Paths))
+			if r.Host != "" {
+				t.hosts++
+			}
 		}
 		if len(i.Spec.TLS) > 0 {
 			t.tls++
@@ -108,27 +115,22 @@ func collectIngresses(ctx context.Context, served *discovery, readings *telemetr
 			t.own++
 		}
 	})
-	metrics := map[string]int64{"ingressRuleCount": t.rules, "ingressPathCount": t.paths, "ingressTlsCount": t.tls}
+	metrics := map[string]int64{"ingressRuleCount": t.rules, "ingressPathCount": t.paths, "ingressHostCount": t.hosts, "ingressTlsCount": t.tls}
 	if len(classes) > 0 {
 		metrics["ownIngressCount"] = t.own
 	}
-	for metric, n := range metrics {
-		if err != nil {
-			readings.Fail(metric, err)
-		} else {
-			readings.Integer(metric, n)
-		}
-	}
+	recordNumbers(readings, err, metrics)
 }
 
 type routes struct {
-	rules, matches, ofServices int64
-	filters                    map[string]int64
+	rules, hosts, matches, ofServices int64
+	filters                           tallies
 }
 
 func foldRoutes(ctx context.Context, served *discovery, k kind) (routes, error) {
 	type route struct {
 		Spec struct {
+			Hostnames  []skipped `json:"hostnames"`
 			ParentRefs []struct {
 				Kind string `json:"kind"`
 			} `json:"parentRefs"`
@@ -141,14 +143,12 @@ func foldRoutes(ctx context.Context, served *discovery, k kind) (routes, error) 
 		} `json:"spec"`
 	}
 	return foldKind(ctx, served, k, func(all *routes, r *route) {
-		if all.filters == nil {
-			all.filters = map[string]int64{}
-		}
 		all.rules += int64(len(r.Spec.Rules))
+		all.hosts += int64(len(r.Spec.Hostnames))
 		for _, rule := range r.Spec.Rules {
 			all.matches += int64(len(rule.Matches))
 			for _, f := range rule.Filters {
-				all.filters[listedOr(filters, f.Type, other)]++
+				all.filters.add(listedOr(filters, f.Type, other))
 			}
 		}
 		for _, parent := range r.Spec.ParentRefs {
@@ -158,6 +158,17 @@ func foldRoutes(ctx context.Context, served *discovery, k kind) (routes, error) 
 			}
 		}
 	})
+}
+
+// recordNumbers records the numbers, or why there are none.
+func recordNumbers(readings *telemetry.Readings, err error, numbers map[string]int64) {
+	for metric, n := range numbers {
+		if err != nil {
+			readings.Fail(metric, err)
+		} else {
+			readings.Integer(metric, n)
+		}
+	}
 }
 
 // foldKind folds the objects of a kind, whole, in the version that is served.

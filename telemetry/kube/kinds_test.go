@@ -104,8 +104,15 @@ func TestFleet(t *testing.T) {
 		"/apis/gateway-operator.konghq.com/v2beta1/controlplanes":            times(1, "{}"),
 	}}
 	expect(t, collect(t, kube.Fleet(c.client(t))), map[string]string{
-		"fleetClusterApiCount": "7", "fleetOpenClusterManagementCount": "2", "fleetRancherCountOutcome": "absent",
+		"fleetClusterApiCount": "7", "fleetOpenClusterManagementCount": "2", "fleetRancherCountOutcome": "absent", "fleetMemberOutcome": "absent",
 	})
+	const properties = "/apis/about.k8s.io/v1beta1/clusterproperties"
+	c.lists[properties], c.status = nil, map[string]int{}
+	expect(t, collect(t, kube.Fleet(c.client(t))), map[string]string{"fleetMember": "false"})
+	c.objects = map[string]string{properties + "/clusterset.k8s.io": `{"spec":{"value":"secret-name"}}`}
+	expect(t, collect(t, kube.Fleet(c.client(t))), map[string]string{"fleetMember": "true", "fleetClusterApiCount": "7"})
+	c.status[properties+"/clusterset.k8s.io"] = 403
+	expect(t, collect(t, kube.Fleet(c.client(t))), map[string]string{"fleetMemberOutcome": "forbidden", "fleetClusterApiCount": "7"})
 	expect(t, collect(t, kube.Kong(c.client(t))), map[string]string{
 		"kongConsumerCount": "9", "kongPluginInstallationCount": "1", "kongControlPlaneVersion": "v2beta1", "kongDataPlaneCountOutcome": "absent",
 	})

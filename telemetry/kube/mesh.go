@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/segment-bridge/segment-bridge/telemetry"
 )
@@ -37,12 +38,12 @@ type ServiceName struct{ Namespace, Name string }
 // Service that it is published by; without one, that question is left out.
 //
 // Installed is a verdict for each mesh, with the signs that led to it. A verdict that
-// what may not be read could change has no value. The gateway and the share are told of meshes that
-// leave a mark on each pod. Pods and EndpointSlices are only read where such a mesh shows,
-// and of pods the metadata; containers of ten of a mesh's pods tell in which way they are
-// in it.
+// what may not be read could change has no value. A pod is in a mesh that has left its mark
+// on it; in Cilium's and AWS App Mesh when its namespace is; in Traefik Mesh when its
+// service is. Pods and EndpointSlices are only read where a mesh shows, and of pods the
+// metadata; containers of ten of a mesh's pods tell in which way they are in it.
 func Mesh(c *Client, gateway ServiceName) *Provider {
-	joinable := joinableMeshes()
+	joinable := meshesWith((*mesh).joinable)
 	percent := func(name, reason, source string) telemetry.PropertySpec {
 		return technical(telemetry.PropertySpec{
 			Name: name, Type: telemetry.TypeCounts, Unit: "percent", Words: joinable.words(), Buckets: []int64{0, 1, 10, 25, 50, 75, 90, 100},
@@ -63,6 +64,11 @@ func Mesh(c *Client, gateway ServiceName) *Provider {
 			Name: "meshEvidence", Type: telemetry.TypeSet, Words: evidenceWords(),
 			Reason: "Tells how sure the verdicts are.", Question: "Is a service mesh deployed?", Source: "what the verdicts on meshes are based on",
 		}),
+		technical(telemetry.PropertySpec{
+			Name: "meshNamespaces", Type: telemetry.TypeCounts, Words: meshesWith(func(m *mesh) bool { return m.optedIn != nil || m.word == "kong-mesh" }).words(),
+			Reason: "Tells how far meshes are adopted.", Question: "Which share of the services is in a mesh?",
+			Source: "number of namespaces with the label or annotation that asks for their pods to be in the mesh",
+		}),
 		percent("meshServiceShare", "Tells how far meshes are adopted.", "services with a pod in the mesh, of all that have pods; EndpointSlices and metadata of pods"),
 		technical(telemetry.PropertySpec{
 			Name: "meshModes", Type: telemetry.TypeSet, Words: modeWords(),
@@ -82,8 +88,9 @@ func Mesh(c *Client, gateway ServiceName) *Provider {
 		}
 		s := lookForMeshes(ctx, served)
 		s.record(readings)
-		found, kongMesh := s.found()&joinable != 0, s.signs[signControl].has(meshIndex("kong-mesh"))
-		if !found && s.vague&joinable != 0 {
+		found := s.joined()&joinable != 0
+		told := meshesWith(func(m *mesh) bool { return m.byNamespace() || m.service != nil }) // by what was looked at
+		if !found && s.vague&joinable != 0 || s.joined()&s.vague&told != 0 {
 			return s.err // of all that follows
 		}
 		if !found {
@@ -94,7 +101,7 @@ func Mesh(c *Client, gateway ServiceName) *Provider {
 			}
 			return ctx.Err()
 		}
-		m := members{client: c, kongMesh: kongMesh}
+		m := members{client: c, survey: s}
 		if err := m.read(ctx); err != nil {
 			return err
 		}
@@ -117,12 +124,42 @@ type meshSurvey struct {
 	err   error              // of what could not be read, if anything
 	// vague are the meshes on which that would have a say.
 	vague meshSet
+
+	seed          maphash.Seed
+	namespaces    namespaceTally
+	namespacesErr error
+	services      map[uint64]meshSet // that are in a mesh themselves, by the hash of their namespace and name
+}
+
+// namespaceTally is what namespaces tell. Of those in which all pods are in a mesh there
+// is a hash each.
+type namespaceTally struct {
+	byName  meshSet
+	optedIn tallies
+	members map[uint64]meshSet
+}
+
+func (s *meshSurvey) key(namespace, name string) uint64 {
+	return maphash.String(s.seed, namespace+"/"+name)
 }
 
 func (s *meshSurvey) add(sign string, i int) { s.signs[sign] |= 1 << i }
 
 func (s *meshSurvey) found() meshSet {
 	return s.signs[signAPI] | s.signs[signNamespace] | s.signs[signControl]
+}
+
+// kongMesh reports whether what is Kuma's is Kong Mesh's.
+func (s *meshSurvey) kongMesh() bool { return s.signs[signControl].has(meshIndex("kong-mesh")) }
+
+// joined are the meshes that pods may be in. Cilium is in many clusters as the network
+// alone.
+func (s *meshSurvey) joined() meshSet {
+	cilium := meshIndex("cilium")
+	if s.signs[signControl].has(cilium) || s.namespaces.optedIn["cilium"] > 0 {
+		return s.found()
+	}
+	return s.found() &^ (1 << cilium)
 }
 
 // fail notes that the meshes could not be looked for. What is not served is not there.
@@ -135,31 +172,54 @@ func (s *meshSurvey) fail(err error, meshes meshSet) {
 const allMeshes = ^meshSet(0)
 
 func lookForMeshes(ctx context.Context, served *discovery) *meshSurvey {
-	c, s := served.client, &meshSurvey{signs: map[string]meshSet{}}
+	c, s := served.client, &meshSurvey{signs: map[string]meshSet{}, seed: maphash.MakeSeed()}
 	istio, ambient, cilium := meshIndex("istio"), meshIndex("istio-ambient"), meshIndex("cilium")
 	for i := range meshes {
 		if slices.ContainsFunc(meshes[i].groups, served.serves) {
 			s.add(signAPI, i)
 		}
 	}
-	inNamespace, err := fold(ctx, c, "/api/v1/namespaces", metadata, func(set *meshSet, n *object) {
+	s.namespaces, s.namespacesErr = fold(ctx, c, "/api/v1/namespaces", metadata, func(t *namespaceTally, n *object) {
 		for i := range meshes {
-			if slices.Contains(meshes[i].namespaces, n.Metadata.Name) {
-				*set |= 1 << i
+			m := &meshes[i]
+			if slices.Contains(m.namespaces, n.Metadata.Name) {
+				t.byName |= 1 << i
+			}
+			if m.optedIn == nil || !m.optedIn(&n.Metadata) {
+				continue
+			}
+			t.optedIn.add(m.word)
+			if m.byNamespace() {
+				if t.members == nil {
+					t.members = map[uint64]meshSet{}
+				}
+				t.members[s.key(n.Metadata.Name, "")] |= 1 << i
 			}
 		}
 	})
-	s.fail(err, allMeshes)
-	s.signs[signNamespace] = inNamespace
-	control, err := fold(ctx, c, "/api/v1/services", metadata, func(set *meshSet, service *object) {
+	s.fail(s.namespacesErr, allMeshes)
+	s.signs[signNamespace] = s.namespaces.byName
+	type serviceTally struct {
+		control meshSet
+		members map[uint64]meshSet
+	}
+	inServices, err := fold(ctx, c, "/api/v1/services", metadata, func(t *serviceTally, service *object) {
 		for i := range meshes {
-			if meshes[i].control != nil && meshes[i].control(&service.Metadata) {
-				*set |= 1 << i
+			m := &meshes[i]
+			if m.control != nil && m.control(&service.Metadata) {
+				t.control |= 1 << i
+			}
+			if m.service != nil && m.service(&service.Metadata) {
+				if t.members == nil {
+					t.members = map[uint64]meshSet{}
+				}
+				t.members[s.key(service.Metadata.Namespace, service.Metadata.Name)] |= 1 << i
 			}
 		}
 	})
 	s.fail(err, allMeshes&^(1<<ambient|1<<cilium))
-	s.signs[signControl] |= control
+	s.signs[signControl] |= inServices.control
+	s.services = inServices.members
 	// A control plane outside of the cluster shows by its webhook.
 	injects, err := foldKindMetadata(ctx, served, webhooks, func(found *bool, hook *object) {
 		*found = *found || hook.Metadata.Labels["app"] == "sidecar-injector" || nameOr(hook.Metadata.Name, "istio-sidecar-injector")
@@ -219,6 +279,15 @@ func (s *meshSurvey) record(readings *telemetry.Readings) {
 		}
 	}
 	readings.Set("meshEvidence", evidence...)
+	if s.namespacesErr != nil {
+		readings.Fail("meshNamespaces", s.namespacesErr)
+		return
+	}
+	if n, kuma := s.namespaces.optedIn["kuma"]; kuma && s.kongMesh() {
+		delete(s.namespaces.optedIn, "kuma")
+		s.namespaces.optedIn["kong-mesh"] = n
+	}
+	readings.Counts("meshNamespaces", s.namespaces.optedIn)
 }
 
 // foldKindMetadata folds the metadata of the objects of a kind.
@@ -233,10 +302,9 @@ func foldKindMetadata[S any](ctx context.Context, served *discovery, k kind, add
 
 // members are the pods that are in a mesh. Of each there are a few bytes.
 type members struct {
-	client   *Client
-	kongMesh bool
-	seed     maphash.Seed
-	tally    memberTally
+	client *Client
+	survey *meshSurvey
+	tally  memberTally
 }
 
 type memberTally struct {
@@ -247,22 +315,22 @@ type memberTally struct {
 // sampled is how many pods of a mesh are looked at in full.
 const sampled = 10
 
-func (m *members) key(namespace, name string) uint64 {
-	return maphash.String(m.seed, namespace+"/"+name)
-}
-
 func (m *members) read(ctx context.Context) error {
-	m.seed = maphash.MakeSeed()
 	var err error
 	m.tally, err = fold(ctx, m.client, "/api/v1/pods", metadata, func(t *memberTally, pod *object) {
-		set := meshesOf(&pod.Metadata, m.kongMesh)
+		set := meshesOf(&pod.Metadata, m.survey.kongMesh())
+		for i, in := range meshes {
+			if m.survey.namespaces.members[m.survey.key(pod.Metadata.Namespace, "")].has(i) && (in.optedOut == nil || !in.optedOut(&pod.Metadata)) {
+				set |= 1 << i
+			}
+		}
 		if set == 0 {
 			return
 		}
 		if t.pods == nil {
 			t.pods = map[uint64]meshSet{}
 		}
-		t.pods[m.key(pod.Metadata.Namespace, pod.Metadata.Name)] = set
+		t.pods[m.survey.key(pod.Metadata.Namespace, pod.Metadata.Name)] = set
 		for i := range meshes {
 			if set.has(i) && len(t.samples[i]) < sampled {
 				t.samples[i] = append(t.samples[i], ServiceName{pod.Metadata.Namespace, pod.Metadata.Name})
@@ -276,12 +344,18 @@ func (m *members) read(ctx context.Context) error {
 // is gone by now is left out.
 func (m *members) recordModes(ctx context.Context, readings *telemetry.Readings) {
 	type container struct {
-		Name string `json:"name"`
+		Name  string `json:"name"`
+		Image string `json:"image"`
 	}
 	var found []string
-	for i, samples := range m.tally.samples {
-		if len(samples) > 0 && meshes[i].word == "istio-ambient" {
-			found = append(found, meshes[i].word+":ambient")
+	var ofServices meshSet
+	for _, set := range m.survey.services {
+		ofServices |= set
+	}
+	for i := range meshes {
+		samples := m.tally.samples[i]
+		if meshes[i].mode != "" && (len(samples) > 0 || ofServices.has(i)) {
+			found = append(found, meshes[i].word+":"+meshes[i].mode)
 			continue
 		}
 		for _, sample := range samples {
@@ -300,7 +374,9 @@ func (m *members) recordModes(ctx context.Context, readings *telemetry.Readings)
 			if meshes[i].word == "kong-mesh" {
 				sidecars = meshes[meshIndex("kuma")].sidecars
 			}
-			is := func(c container) bool { return slices.Contains(sidecars, c.Name) }
+			is := func(c container) bool {
+				return slices.Contains(sidecars, c.Name) && strings.Contains(c.Image, meshes[i].image)
+			}
 			if slices.ContainsFunc(pod.Spec.Containers, is) {
 				found = append(found, meshes[i].word+":sidecar")
 			}
@@ -337,8 +413,9 @@ func (m *members) recordShares(ctx context.Context, readings *telemetry.Readings
 			if e.TargetRef.Kind != "Pod" || name == "" {
 				continue
 			}
-			set := m.tally.pods[m.key(s.Metadata.Namespace, e.TargetRef.Name)]
-			t.services[m.key(s.Metadata.Namespace, name)] |= set
+			service := m.survey.key(s.Metadata.Namespace, name)
+			set := m.tally.pods[m.survey.key(s.Metadata.Namespace, e.TargetRef.Name)] | m.survey.services[service]
+			t.services[service] |= set
 			if (ServiceName{s.Metadata.Namespace, name}) == gateway {
 				t.gateway |= set
 			}

@@ -17,8 +17,25 @@ type mesh struct {
 	// enrolled recognises the pods that are in the mesh, by what is put on them when they
 	// get in.
 	enrolled func(*objectMeta) bool
-	// sidecars are the names of its proxy's container.
+	// optedIn recognises the namespaces that ask for their pods to be in the mesh. Where
+	// nothing is put on pods, all of such a namespace are, but those that optedOut
+	// recognises.
+	optedIn, optedOut func(*objectMeta) bool
+	// service recognises the services that are in the mesh, where pods are not.
+	service func(*objectMeta) bool
+	// sidecars are the names of its proxy's container, whose image has image in its name.
 	sidecars []string
+	image    string
+	// mode is how its pods are in the mesh where there is no such container.
+	mode string
+}
+
+// byNamespace reports whether pods are in the mesh because their namespace is.
+func (m *mesh) byNamespace() bool { return m.enrolled == nil && m.optedIn != nil }
+
+// joinable reports whether it can be told which services are in the mesh.
+func (m *mesh) joinable() bool {
+	return m.enrolled != nil || m.byNamespace() || m.service != nil || m.word == "kong-mesh"
 }
 
 // meshes in the order of the plan. Those that have ended are there to be seen off.
@@ -27,11 +44,16 @@ var meshes = []mesh{
 		word: "istio", stem: "meshIstio", groups: []string{"networking.istio.io", "security.istio.io"}, namespaces: []string{"istio-system", "aks-istio-system"},
 		control:  func(m *objectMeta) bool { return m.Labels["app"] == "istiod" || nameOr(m.Name, "istiod") },
 		enrolled: func(m *objectMeta) bool { return m.Annotations["sidecar.istio.io/status"] != "" },
+		optedIn: func(m *objectMeta) bool {
+			return m.Labels["istio-injection"] == "enabled" || m.Labels["istio.io/rev"] != "" && m.Labels["istio-injection"] != "disabled"
+		},
 		sidecars: []string{"istio-proxy"},
 	},
 	{ // what runs is ztunnel, a DaemonSet
 		word: "istio-ambient", stem: "meshIstioAmbient",
 		enrolled: func(m *objectMeta) bool { return m.Annotations["ambient.istio.io/redirection"] == "enabled" },
+		optedIn:  func(m *objectMeta) bool { return m.Labels["istio.io/dataplane-mode"] == "ambient" },
+		mode:     "ambient",
 	},
 	{
 		word: "linkerd", stem: "meshLinkerd", groups: []string{"linkerd.io", "policy.linkerd.io"}, namespaces: []string{"linkerd"},
@@ -39,12 +61,14 @@ var meshes = []mesh{
 		enrolled: func(m *objectMeta) bool {
 			return m.Annotations["linkerd.io/proxy-version"] != "" || m.Labels["linkerd.io/control-plane-ns"] != "" && m.Labels["linkerd.io/control-plane-component"] == ""
 		},
+		optedIn:  func(m *objectMeta) bool { return isTrue(m.Annotations["linkerd.io/inject"]) },
 		sidecars: []string{"linkerd-proxy"},
 	},
 	{ // its pods cannot be told from those of Kong Mesh: meshesOf decides
 		word: "kuma", stem: "meshKuma", groups: []string{"kuma.io"}, namespaces: []string{"kuma-system"},
 		control:  func(m *objectMeta) bool { return m.Name == "kuma-control-plane" },
 		enrolled: func(m *objectMeta) bool { return isTrue(m.Annotations["kuma.io/sidecar-injected"]) },
+		optedIn:  func(m *objectMeta) bool { return isTrue(m.Labels["kuma.io/sidecar-injection"]) },
 		sidecars: []string{"kuma-sidecar"},
 	},
 	{
@@ -61,22 +85,37 @@ var meshes = []mesh{
 		},
 		sidecars: []string{"consul-dataplane", "envoy-sidecar"},
 	},
-	{word: "cilium", stem: "meshCilium", groups: []string{"cilium.io"}}, // a CNI plugin first: its configuration says whether it is a mesh
+	{ // a CNI plugin first: its configuration says whether it is a mesh
+		word: "cilium", stem: "meshCilium", groups: []string{"cilium.io"},
+		optedIn: func(m *objectMeta) bool { return isTrue(m.Labels["io.cilium/mtls-enabled"]) },
+		mode:    "node-proxy",
+	},
 	{
 		word: "traefik", stem: "meshTraefik", namespaces: []string{"traefik-mesh"},
 		control: func(m *objectMeta) bool { return m.Name == "traefik-mesh-controller" },
+		service: func(m *objectMeta) bool {
+			traffic := strings.ToLower(m.Annotations["mesh.traefik.io/traffic-type"])
+			return traffic == "http" || traffic == "tcp" || traffic == "udp"
+		},
+		mode: "node-proxy",
 	},
 	{
 		word: "app-mesh", stem: "meshAppMesh", groups: []string{"appmesh.k8s.aws"}, namespaces: []string{"appmesh-system"},
-		control: func(m *objectMeta) bool { return m.Name == "appmesh-controller-webhook-service" },
+		control:  func(m *objectMeta) bool { return m.Name == "appmesh-controller-webhook-service" },
+		optedIn:  func(m *objectMeta) bool { return isTrue(m.Labels[appMeshInjection]) },
+		optedOut: func(m *objectMeta) bool { return m.Annotations[appMeshInjection] == "disabled" },
+		sidecars: []string{"envoy"}, image: "aws-appmesh-envoy",
 	},
 	{
 		word: "osm", stem: "meshOsm", groups: []string{"config.openservicemesh.io"}, namespaces: []string{"osm-system"},
 		control:  func(m *objectMeta) bool { return m.Name == "osm-controller" },
 		enrolled: func(m *objectMeta) bool { return m.Labels["osm-proxy-uuid"] != "" },
+		optedIn:  func(m *objectMeta) bool { return m.Labels["openservicemesh.io/monitored-by"] != "" },
 		sidecars: []string{"envoy"},
 	},
 }
+
+const appMeshInjection = "appmesh.k8s.aws/sidecarInjectorWebhook"
 
 // nameOr reports whether a name is that of the thing, or of one of its revisions.
 func nameOr(name, thing string) bool { return name == thing || strings.HasPrefix(name, thing+"-") }
@@ -115,11 +154,11 @@ func meshesOf(pod *objectMeta, kongMesh bool) meshSet {
 	return set
 }
 
-// joinableMeshes are those of which a pod shows that it is in.
-func joinableMeshes() meshSet {
+// meshesWith are those of which is is true.
+func meshesWith(is func(*mesh) bool) meshSet {
 	var set meshSet
 	for i := range meshes {
-		if meshes[i].enrolled != nil || meshes[i].word == "kong-mesh" {
+		if is(&meshes[i]) {
 			set |= 1 << i
 		}
 	}
@@ -139,21 +178,23 @@ func evidenceWords() []string {
 	var words []string
 	for _, m := range meshes {
 		for _, sign := range meshSigns {
+			if sign == signAPI && m.groups == nil || sign == signNamespace && m.namespaces == nil {
+				continue // it has none
+			}
 			words = append(words, m.word+":"+sign)
 		}
 	}
 	return words
 }
 
-var modes = []string{"sidecar", "native-sidecar", "ambient"}
-
 func modeWords() []string {
 	var words []string
-	for _, m := range joinableMeshes().words() {
-		for _, mode := range modes {
-			if (mode == "ambient") == (m == "istio-ambient") {
-				words = append(words, m+":"+mode)
-			}
+	for i := range meshes {
+		switch m := &meshes[i]; {
+		case m.mode != "":
+			words = append(words, m.word+":"+m.mode)
+		case m.joinable():
+			words = append(words, m.word+":sidecar", m.word+":native-sidecar")
 		}
 	}
 	return words

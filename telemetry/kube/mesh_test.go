@@ -30,6 +30,10 @@ func TestMesh(t *testing.T) {
 			annotation, label, containers, initContainers)
 		return map[string]string{"pod": pod}
 	}
+	withPod := func(objects, pod map[string]string) map[string]string {
+		maps.Copy(objects, pod)
+		return objects
+	}
 	slices := []string{
 		`{"metadata":{"namespace":"n","labels":{"kubernetes.io/service-name":"gateway"}},"endpoints":[{"targetRef":{"kind":"Pod","name":"pod-0"}}]}`,
 		`{"metadata":{"namespace":"n","labels":{"kubernetes.io/service-name":"secret-name"}},"endpoints":[{"targetRef":{"kind":"Pod","name":"pod-1"}}]}`,
@@ -107,9 +111,62 @@ func TestMesh(t *testing.T) {
 			status: map[string]int{ciliumPath: 403},
 			want:   map[string]string{"meshCilium": "", "meshCiliumOutcome": "forbidden", "meshIstio": "absent", "meshEvidence": `["cilium:api-group"]`},
 		},
+		"Cilium's configuration is forbidden beside Istio": {
+			lists:  map[string][]string{"/apis/cilium.io/v2/ciliumnetworkpolicies": nil, servicesPath: {named("istiod", "")}},
+			status: map[string]int{ciliumPath: 403},
+			want:   map[string]string{"meshCiliumOutcome": "forbidden", "meshIstio": "active", "meshServiceShare": "{}"}, // no namespace asks for it
+		},
+		"Cilium is a mesh for some namespaces": {
+			lists:   map[string][]string{"/apis/cilium.io/v2/ciliumnetworkpolicies": nil, "/api/v1/namespaces": {`{"metadata":{"name":"n","labels":{"io.cilium/mtls-enabled":"true"}}}`, named("other", "")}},
+			objects: withPod(map[string]string{ciliumPath: `{"data":{"enable-ztunnel":"true"}}`}, member("", "", "", "")),
+			want: map[string]string{
+				"meshCilium": "active", "meshNamespaces": `{"cilium":1}`, "meshServiceShare": `{"cilium":100}`, "meshModes": `["cilium:node-proxy"]`, "meshGateway": `["cilium"]`,
+			},
+		},
 		"Traefik Mesh": {
-			lists: map[string][]string{servicesPath: {named("traefik-mesh-controller", "")}},
-			want:  map[string]string{"meshTraefik": "active", "meshServiceShare": "{}"},
+			lists: map[string][]string{servicesPath: {
+				named("traefik-mesh-controller", ""), `{"metadata":{"namespace":"n","name":"gateway","annotations":{"mesh.traefik.io/traffic-type":"HTTP"}}}`,
+				`{"metadata":{"namespace":"n","name":"secret-name","annotations":{"mesh.traefik.io/traffic-type":"secret-name"}}}`,
+			}},
+			objects: member("", "", "", ""),
+			want:    map[string]string{"meshTraefik": "active", "meshServiceShare": `{"traefik":50}`, "meshModes": `["traefik:node-proxy"]`, "meshGateway": `["traefik"]`},
+		},
+		"App Mesh": {
+			lists: map[string][]string{
+				servicesPath:         {named("appmesh-controller-webhook-service", "")},
+				"/api/v1/namespaces": {`{"metadata":{"name":"n","labels":{"appmesh.k8s.aws/sidecarInjectorWebhook":"enabled"}}}`},
+				podsPath:             {`{"metadata":{"namespace":"n","name":"pod-1","annotations":{"appmesh.k8s.aws/sidecarInjectorWebhook":"disabled"}}}`},
+			},
+			objects: member("", "", `,{"name":"envoy","image":"public.ecr.aws/appmesh/aws-appmesh-envoy:v1"}`, ""),
+			want: map[string]string{
+				"meshAppMesh": "active", "meshNamespaces": `{"app-mesh":1}`, "meshServiceShare": `{"app-mesh":50}`, "meshModes": `["app-mesh:sidecar"]`, "meshGateway": `["app-mesh"]`,
+			},
+		},
+		"App Mesh's namespace, another's envoy": {
+			lists: map[string][]string{
+				servicesPath:         {named("appmesh-controller-webhook-service", "")},
+				"/api/v1/namespaces": {`{"metadata":{"name":"n","labels":{"appmesh.k8s.aws/sidecarInjectorWebhook":"enabled"}}}`},
+			},
+			objects: member("", "", `,{"name":"envoy","image":"envoyproxy/envoy"}`, ""),
+			want:    map[string]string{"meshServiceShare": `{"app-mesh":100}`, "meshModes": "[]"},
+		},
+		"OSM": {
+			lists:   map[string][]string{servicesPath: {named("osm-controller", "")}, "/api/v1/namespaces": {named("n", `"openservicemesh.io/monitored-by":"secret-name"`)}},
+			objects: member("", `"osm-proxy-uuid":"0b1f"`, `,{"name":"envoy","image":"envoyproxy/envoy"}`, ""),
+			want:    map[string]string{"meshOsm": "active", "meshNamespaces": `{"osm":1}`, "meshServiceShare": `{"osm":50}`, "meshModes": `["osm:sidecar"]`, "meshGateway": `["osm"]`},
+		},
+		"namespaces that ask for Istio, ambient, Linkerd and Kong Mesh": {
+			lists: map[string][]string{servicesPath: {named("kong-mesh-control-plane", "")}, "/api/v1/namespaces": {
+				named("a", `"istio-injection":"enabled"`), named("b", `"istio.io/rev":"1-28"`), named("c", `"istio.io/rev":"1-28","istio-injection":"disabled"`),
+				named("d", `"istio.io/dataplane-mode":"ambient"`), named("e", `"kuma.io/sidecar-injection":"enabled"`),
+				`{"metadata":{"name":"f","annotations":{"linkerd.io/inject":"enabled"}}}`, `{"metadata":{"name":"g","annotations":{"linkerd.io/inject":"disabled"}}}`,
+			}},
+			want: map[string]string{"meshNamespaces": `{"istio":2,"istio-ambient":1,"linkerd":1,"kong-mesh":1}`, "meshServiceShare": "{}"},
+		},
+		"namespaces forbidden, App Mesh shows": {
+			lists:  map[string][]string{servicesPath: {named("appmesh-controller-webhook-service", "")}},
+			status: map[string]int{"/api/v1/namespaces": 403},
+			want:   map[string]string{"meshAppMesh": "active", "meshNamespacesOutcome": "forbidden", "meshServiceShareOutcome": "forbidden", "meshGatewayOutcome": "forbidden"},
 		},
 		"App Mesh and OSM, left over": {
 			lists: map[string][]string{"/apis/appmesh.k8s.aws/v1beta2/meshes": nil, "/api/v1/namespaces": {named("osm-system", "")}},

@@ -39,10 +39,11 @@ func (p *Provider) Rules() []Rule { return Rules(p) }
 // not among them: everybody who is logged in may read those (ClusterRole
 // system:discovery), unless an administrator took that away.
 type Rule struct {
-	APIGroups     []string `json:"apiGroups"`
-	Resources     []string `json:"resources"`
-	ResourceNames []string `json:"resourceNames,omitempty"`
-	Verbs         []string `json:"verbs"`
+	APIGroups       []string `json:"apiGroups,omitempty"`
+	Resources       []string `json:"resources,omitempty"`
+	ResourceNames   []string `json:"resourceNames,omitempty"`
+	NonResourceURLs []string `json:"nonResourceURLs,omitempty"`
+	Verbs           []string `json:"verbs"`
 }
 
 // Rules returns the rights that the providers need together, sorted, each once. They
@@ -52,11 +53,13 @@ func Rules(providers ...*Provider) []Rule {
 	for _, p := range providers {
 		for _, r := range p.rules {
 			same := slices.IndexFunc(rules, func(other Rule) bool {
-				return slices.Equal(other.APIGroups, r.APIGroups) && slices.Equal(other.ResourceNames, r.ResourceNames) && slices.Equal(other.Verbs, r.Verbs)
+				return slices.Equal(other.APIGroups, r.APIGroups) && slices.Equal(other.ResourceNames, r.ResourceNames) &&
+					slices.Equal(other.NonResourceURLs, r.NonResourceURLs) && slices.Equal(other.Verbs, r.Verbs)
 			})
 			if same < 0 {
 				same = len(rules)
-				rules = append(rules, Rule{APIGroups: r.APIGroups, ResourceNames: r.ResourceNames, Verbs: r.Verbs})
+				rules = append(rules, r)
+				rules[same].Resources = nil
 			}
 			rules[same].Resources = append(slices.Clone(rules[same].Resources), r.Resources...)
 		}
@@ -66,7 +69,7 @@ func Rules(providers ...*Provider) []Rule {
 		rules[i].Resources = slices.Compact(rules[i].Resources)
 	}
 	key := func(r Rule) string {
-		return strings.Join([]string{r.APIGroups[0], strings.Join(r.Verbs, ","), strings.Join(r.ResourceNames, ",")}, " ")
+		return strings.Join([]string{strings.Join(r.NonResourceURLs, ","), strings.Join(r.APIGroups, ","), strings.Join(r.Verbs, ","), strings.Join(r.ResourceNames, ",")}, " ")
 	}
 	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(key(a), key(b)) })
 	return rules

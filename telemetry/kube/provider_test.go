@@ -18,8 +18,9 @@ var update = flag.Bool("update", false, "write the golden files")
 // every returns all providers.
 func every(c *kube.Client) []*kube.Provider {
 	return []*kube.Provider{
-		kube.Platform(c), kube.Versions(c), kube.Nodes(c), kube.Objects(c), kube.Routes(c), kube.RouteRules(c, "acme"), kube.Gateways(c),
-		kube.Kong(c), kube.KongPlugins(c), kube.LastChange(c), kube.Mesh(c, kube.ServiceName{Namespace: "n", Name: "s"}), kube.Deployment(c, "n", "p"), kube.Fleet(c),
+		kube.Platform(c), kube.Versions(c), kube.Features(c, "SidecarContainers", "InPlacePodVerticalScaling"), kube.Nodes(c), kube.Objects(c), kube.Services(c), kube.Fleet(c),
+		kube.Routes(c), kube.RouteRules(c, "acme"), kube.Controllers(c), kube.Gateways(c, "example.com/acme"), kube.LastChange(c), kube.Mesh(c, kube.ServiceName{Namespace: "n", Name: "s"}),
+		kube.Deployment(c, "n", "p"), kube.Kong(c), kube.KongStatus(c), kube.KongPlugins(c), kube.KongAnnotations(c), kube.Konnect(c),
 	}
 }
 

@@ -17,3 +17,13 @@ func listedOr(words []string, word, otherwise string) string {
 	}
 	return otherwise
 }
+
+// A tallies counts words. The zero tallies is ready for use.
+type tallies map[string]int64
+
+func (t *tallies) add(word string) {
+	if *t == nil {
+		*t = tallies{}
+	}
+	(*t)[word]++
+}
