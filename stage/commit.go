@@ -112,6 +112,9 @@ func addID[T ~string | ~[]byte](h hash.Hash, id T) {
 // manifest describes the batch.
 func (l *Ledger) manifest(report record.Report, past *history, data *dataFile, violations []ViolationCount) *Manifest {
 	b := Batch{report.Cluster, batchName(report.Window.Until, data.sum())}
+	if report.Slice {
+		past = &history{ledger: l, coverage: Coverage{}, once: map[string]bool{}, damaged: past.damaged}
+	}
 	for _, id := range data.once {
 		past.once[id] = true
 	}

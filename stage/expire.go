@@ -125,22 +125,23 @@ func (e *expiry) expired(ctx context.Context, h *holding) (bool, error) {
 	if !h.replaced.IsZero() {
 		return true, nil // the events are in another batch
 	}
-	head := e.heads[h.Cluster]
-	if h.Batch == head.Batch || e.last[h.Batch] {
+	head, found := e.heads[h.Cluster]
+	if !found || h.Batch == head.Batch || e.last[h.Batch] {
 		return false, nil
 	}
 	if !e.Undelivered && (len(e.destinations) == 0 || !h.delivered(e.destinations)) {
 		e.done.Undelivered++
 		return false, nil
 	}
-	if h.written.Before(head.written) {
+	if h.written.Before(head.written.Add(-longestRun)) {
 		return true, nil
 	}
 	return e.knows(ctx, head.Batch, h.Batch)
 }
 
 // knows reports whether the head tells the next run all that the batch does. One
-// that was written after it, for an old window, may have more to tell.
+// that was written after it or while it was being made, for an old window, may have
+// more to tell.
 func (e *expiry) knows(ctx context.Context, head, b Batch) (bool, error) {
 	known, err1 := e.Manifest(ctx, head)
 	m, err2 := e.Manifest(ctx, b)

@@ -33,7 +33,7 @@ type pastBatch struct {
 	manifest *Manifest // nil when it cannot be read
 }
 
-// longestRun is how long a run may take from choosing its window to committing.
+// longestRun is how long a run may take from reading history to committing.
 const longestRun = 4 * time.Hour
 
 // history reads the manifests that a run with this window has to know:
@@ -41,10 +41,9 @@ const longestRun = 4 * time.Hour
 //   - those whose window ends after its own begins: they may hold the same events;
 //   - the head, to which each manifest has handed on what the one before carried,
 //     and what comes after it, which nobody can read;
-//   - those whose window ends little before that of the head: they may have been
-//     committed while the head was being made, which then does not know of them;
-//   - those that were written after the head although their window ends before it:
-//     batches of a run with an explicit window, of which the head cannot know.
+//   - those that were written after the head, or while it was being made, although
+//     their window ends before it: the head does not know of them. Such are the
+//     batches of a run with an explicit window, and of the slices of a back-fill.
 func (l *Ledger) history(ctx context.Context, cluster telemetry.Pseudonym, window record.Window) (*history, error) {
 	h := &history{ledger: l, window: window, coverage: Coverage{}, once: map[string]bool{}}
 	all, at, head, err := l.head(ctx, cluster)
@@ -53,8 +52,8 @@ func (l *Ledger) history(ctx context.Context, cluster telemetry.Pseudonym, windo
 	}
 	for i, e := range all {
 		overlaps := e.End().After(window.Since)
-		late := i >= at || !e.written.Before(all[at].written)
-		if !overlaps && !late && !e.End().After(all[at].End().Add(-longestRun)) {
+		late := i >= at || !e.written.Before(all[at].written.Add(-longestRun))
+		if !overlaps && !late {
 			continue
 		}
 		m, err := head, error(nil)

@@ -183,9 +183,8 @@ func (l *Ledger) subfolders(ctx context.Context, roots ...string) ([]string, err
 	return slices.Compact(names), nil
 }
 
-// heads returns the newest batch of each cluster, of those whose manifest can be
-// read, which a cluster always keeps: the next run begins where it ends. When none of
-// them can be read it is the oldest, so that all of them stay.
+// heads returns the head of each cluster, which it always keeps: the next run begins
+// where it ends. A cluster without one is left out, and all of it stays.
 func (l *Ledger) heads(ctx context.Context) (map[telemetry.Pseudonym]entry, error) {
 	heads := map[telemetry.Pseudonym]entry{}
 	for e, err := range l.batches(ctx, telemetry.Pseudonym{}, "") {
@@ -195,12 +194,14 @@ func (l *Ledger) heads(ctx context.Context) (map[telemetry.Pseudonym]entry, erro
 		heads[e.Cluster] = e
 	}
 	for cluster, e := range heads {
-		_, err := l.Manifest(ctx, e.Batch)
-		if errors.Is(err, ErrCorrupt) {
+		m, err := l.Manifest(ctx, e.Batch)
+		if errors.Is(err, ErrCorrupt) || err == nil && m.Extract.Slice {
 			var all []entry
 			var at int
-			if all, at, _, err = l.head(ctx, cluster); len(all) > 0 {
-				heads[cluster] = all[max(at, 0)]
+			if all, at, _, err = l.head(ctx, cluster); at >= 0 && len(all) > 0 {
+				heads[cluster] = all[at]
+			} else {
+				delete(heads, cluster)
 			}
 		}
 		if err != nil && !errors.Is(err, ErrNewer) { // what has a newer format is the head too

@@ -57,19 +57,40 @@ func (l *Ledger) producer() Producer {
 }
 
 // Head returns the manifest of the cluster whose window ends last, of those that can
-// be read; nil when the cluster has none. When none of them can be read, it is one
-// that says only that.
+// be read and are of no slice; nil when the cluster has none at all. Coverage and the
+// last heartbeat are what batches written since tell as well. When there are
+// only others, it is one that says no more than they do.
 func (l *Ledger) Head(ctx context.Context, cluster telemetry.Pseudonym) (*Manifest, error) {
 	all, at, m, err := l.head(ctx, cluster)
-	if err == nil && at < 0 && len(all) > 0 {
-		newest := all[len(all)-1]
-		m = &Manifest{Cluster: cluster, Damaged: []Damage{{Key: newest.manifestKey(), Window: record.Window{Until: newest.End()}}}}
+	if err != nil || len(all) == 0 {
+		return m, err
 	}
-	return m, err
+	if m == nil {
+		m = &Manifest{Cluster: cluster, Window: record.Window{Until: all[len(all)-1].End()}}
+	}
+	if m.Coverage == nil {
+		m.Coverage = Coverage{}
+	}
+	for i, e := range all {
+		if i == at || i < at && e.written.Before(all[at].written) {
+			continue
+		}
+		newer, err := l.Manifest(ctx, e.Batch)
+		switch {
+		case err == nil:
+			m.Coverage.add(newer.Coverage)
+			m.Carried.Heartbeat = later(m.Carried.Heartbeat, newer.Carried.Heartbeat)
+		case !errors.Is(err, ErrCorrupt):
+			return nil, err
+		case at < 0:
+			m.Damaged = []Damage{{Key: e.manifestKey(), Window: record.Window{Until: e.End()}}}
+		}
+	}
+	return m, nil
 }
 
 // head returns all batches of the cluster, and which of them is the newest with a
-// manifest that can be read; -1 if there is none.
+// manifest that can be read and knows what those before it do; -1 if there is none.
 func (l *Ledger) head(ctx context.Context, cluster telemetry.Pseudonym) (all []entry, at int, m *Manifest, err error) {
 	for e, err := range l.batches(ctx, cluster, "") {
 		if err != nil {
@@ -78,9 +99,11 @@ func (l *Ledger) head(ctx context.Context, cluster telemetry.Pseudonym) (all []e
 		all = append(all, e)
 	}
 	for at = len(all) - 1; at >= 0; at-- {
-		if m, err = l.Manifest(ctx, all[at].Batch); !errors.Is(err, ErrCorrupt) {
-			return all, at, m, err
+		m, err = l.Manifest(ctx, all[at].Batch)
+		if errors.Is(err, ErrCorrupt) || err == nil && m.Extract.Slice {
+			continue
 		}
+		return all, at, m, err
 	}
 	return all, at, nil, nil
 }

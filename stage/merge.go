@@ -120,22 +120,8 @@ func mergedReport(parts []part) record.Report {
 	report.Sources = nil
 	for _, p := range parts {
 		report.Window.Since = earlier(report.Window.Since, p.manifest.Window.Since)
-		for _, s := range p.manifest.Extract.Sources {
-			i := slices.IndexFunc(report.Sources, func(other record.SourceReport) bool { return other.Name == s.Name })
-			if i < 0 {
-				report.Sources = append(report.Sources, s)
-				continue
-			}
-			sum := &report.Sources[i]
-			sum.Objects += s.Objects
-			sum.Records += s.Records
-			sum.Invalid += s.Invalid
-			sum.Bytes += s.Bytes
-			sum.Seconds += s.Seconds
-			if s.Failed() || !sum.Failed() && s.Outcome == record.OutcomeOK {
-				sum.Outcome, sum.Error = s.Outcome, s.Error
-			}
-		}
+		report.Slice = report.Slice && p.manifest.Extract.Slice // one part that knows more is enough
+		report.Sources = record.AddSources(report.Sources, p.manifest.Extract.Sources)
 	}
 	return report
 }

@@ -111,6 +111,14 @@ func normalise(report *record.Report) error {
 		return errors.New("the window of the extract report is empty or not in whole seconds")
 	}
 	report.Format = record.ReportFormat
+	if report.Slice {
+		// Whoever reads a slice again gets the same batch, whatever else is written by then.
+		report.Sources = slices.Clone(report.Sources)
+		for i := range report.Sources {
+			s := &report.Sources[i]
+			s.Objects, s.Invalid, s.Bytes, s.Seconds = 0, 0, 0, 0
+		}
+	}
 	return nil
 }
 

@@ -16,10 +16,11 @@ const HeartbeatInterval = 30 * time.Minute
 
 // Heartbeat returns the event that says that the bridge ran, and how reading each
 // source went. Its time is the end of the window. ok is false when the heartbeat
-// before, which may be the zero time, is too recent.
+// before, which may be the zero time, is too recent; that of a slice does not depend
+// on what else was read.
 func Heartbeat(r record.Report, before time.Time) (event telemetry.Event, ok bool) {
 	at := r.Window.Until.UTC()
-	if age := at.Sub(before); !before.IsZero() && age >= 0 && age < HeartbeatInterval {
+	if age := at.Sub(before); !r.Slice && !before.IsZero() && age >= 0 && age < HeartbeatInterval {
 		return telemetry.Event{}, false
 	}
 	t := New(FromReport(r))

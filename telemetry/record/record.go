@@ -34,6 +34,18 @@ func (w Window) Contains(t time.Time) bool {
 	return !t.IsZero() && !t.Before(w.Since) && t.Before(w.Until)
 }
 
+// Slice returns the part with this number of the n equal parts of the window, in whole
+// seconds. Part 0 is the latest: what happened last is read first. Together they
+// are the window, and no two have a moment in common. The window has to have n
+// seconds at least.
+func (w Window) Slice(number, n int) Window {
+	length := w.Until.Unix() - w.Since.Unix()
+	bound := func(i int) time.Time { // the end of the i earliest parts
+		return w.Since.Add(time.Duration(length*int64(i)/int64(n)) * time.Second)
+	}
+	return Window{Since: bound(n - 1 - number), Until: bound(n - number)}
+}
+
 // A PipelineRun is one run of a Tekton pipeline (tekton.dev, PipelineRun).
 type PipelineRun struct {
 	// UID is metadata.uid.

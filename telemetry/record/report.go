@@ -2,7 +2,11 @@
 
 package record
 
-import "github.com/segment-bridge/segment-bridge/telemetry"
+import (
+	"slices"
+
+	"github.com/segment-bridge/segment-bridge/telemetry"
+)
 
 // ReportFormat is the version of the spool's format. A reader refuses another.
 const ReportFormat = 1
@@ -14,6 +18,10 @@ type Report struct {
 	// Producer is the program and version that extracted.
 	Producer string `json:"producer"`
 	Window   Window `json:"window"`
+	// Slice says that the window is one of several into which a back-fill is divided
+	// (see [Window.Slice]). Nobody knows in which order they are read, so the batch of a
+	// slice tells of itself alone.
+	Slice bool `json:"slice,omitzero"`
 	// Cluster is the pseudonym of the cluster; the versions are of the product and
 	// of Kubernetes, where known.
 	Cluster           telemetry.Pseudonym `json:"cluster"`
@@ -32,12 +40,12 @@ type SourceReport struct {
 	Outcome SourceOutcome `json:"outcome"`
 	// Objects were read, of which Records touch the window and Invalid could not
 	// be understood (no UID, no time where one is needed).
-	Objects int64 `json:"objects"`
+	Objects int64 `json:"objects,omitzero"`
 	Records int64 `json:"records"`
 	Invalid int64 `json:"invalid,omitempty"`
 	// Bytes were received, uncompressed; Seconds is how long it took.
-	Bytes   int64   `json:"bytes"`
-	Seconds float64 `json:"seconds"`
+	Bytes   int64   `json:"bytes,omitzero"`
+	Seconds float64 `json:"seconds,omitzero"`
 	// Error says, in the program's own words, what failed and what to do.
 	Error string `json:"error,omitempty"`
 }
@@ -46,6 +54,28 @@ type SourceReport struct {
 // not installed has not failed.
 func (s *SourceReport) Failed() bool {
 	return s.Outcome != OutcomeOK && s.Outcome != OutcomeAbsent
+}
+
+// AddSources adds the reports of more readings to reports, source by source. A source has failed when
+// it failed once.
+func AddSources(reports []SourceReport, more []SourceReport) []SourceReport {
+	for _, s := range more {
+		i := slices.IndexFunc(reports, func(other SourceReport) bool { return other.Name == s.Name })
+		if i < 0 {
+			reports = append(reports, s)
+			continue
+		}
+		sum := &reports[i]
+		sum.Objects += s.Objects
+		sum.Records += s.Records
+		sum.Invalid += s.Invalid
+		sum.Bytes += s.Bytes
+		sum.Seconds += s.Seconds
+		if s.Failed() || !sum.Failed() && s.Outcome == OutcomeOK {
+			sum.Outcome, sum.Error = s.Outcome, s.Error
+		}
+	}
+	return reports
 }
 
 // Failed returns the sources that could not be read to their end.
