@@ -19,6 +19,7 @@ func (p program) extractCommand() *cobra.Command {
 	var (
 		sources    sourceFlags
 		window     windowFlags
+		slice      sliceFlags
 		windowFile string
 		out        string
 	)
@@ -42,6 +43,14 @@ ends well, and is the input of transform.`,
 				if err != nil {
 					return err
 				}
+				chosen, err := slice.choose(&window, x.report.Window)
+				if err != nil {
+					return err
+				}
+				if len(chosen) > 1 {
+					return cli.Usagef("--shard-index is required with --shards, environment variable JOB_COMPLETION_INDEX: extract reads one slice")
+				}
+				x.report.Window, x.report.Slice = chosen[0], slice.shards > 0
 				report, err := x.spool(ctx, out, sources, log)
 				s.report(report)
 				return err
@@ -50,6 +59,7 @@ ends well, and is the input of transform.`,
 	}
 	sources.register(c.Flags())
 	window.register(c.Flags(), p.now)
+	slice.register(c.Flags())
 	c.Flags().StringVar(&windowFile, "window", "", "file with the window, written by the window command; wins over --since and --until")
 	c.Flags().StringVar(&out, "out", "", "folder to write the records to (required)")
 	return cli.Required(c, "out")

@@ -21,6 +21,7 @@ import (
 type runFlags struct {
 	sources      sourceFlags
 	window       windowFlags
+	slice        sliceFlags
 	place        stageFlags
 	transform    transformFlags
 	destinations destinationFlags
@@ -43,6 +44,7 @@ are new, and delivers every batch that has no receipt.`,
 	}
 	flags.sources.register(c.Flags())
 	flags.window.register(c.Flags(), p.now)
+	flags.slice.register(c.Flags())
 	flags.place.register(c.Flags())
 	flags.transform.register(c.Flags())
 	flags.destinations.register(c.Flags())
@@ -82,9 +84,29 @@ func (p program) extractAndStage(ctx context.Context, flags *runFlags, ledger *s
 	if err != nil {
 		return err
 	}
-	if x.report.Window, err = flags.window.choose(p.now(), head, x.sourceNames()); err != nil {
+	window, err := flags.window.choose(p.now(), head, x.sourceNames())
+	if err != nil {
 		return err
 	}
+	chosen, err := flags.slice.choose(&flags.window, window)
+	if err != nil {
+		return err
+	}
+	x.report.Slice = flags.slice.shards > 0
+	var failed error
+	for _, x.report.Window = range chosen {
+		err := x.stage(ctx, flags, ledger, s, log)
+		if err != nil && !errors.Is(err, extract.ErrAllFailed) {
+			return err
+		}
+		failed = errors.Join(failed, err)
+	}
+	s.Window = window
+	return failed
+}
+
+// stage extracts the window of the report and stages what is new.
+func (x *extraction) stage(ctx context.Context, flags *runFlags, ledger *stage.Ledger, s *summary, log *slog.Logger) error {
 	dir, err := os.MkdirTemp(flags.place.workDir, "segment-bridge-")
 	if err != nil {
 		return fmt.Errorf("create working folder: %w", err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +45,8 @@ type summary struct {
 
 // stagedSummary says what became of the events of a run.
 type stagedSummary struct {
-	// Batch is the name of the new batch; empty when there was nothing new.
+	// Batch is the name of the new batch, the last of several; empty when there was
+	// nothing new.
 	Batch  string           `json:"batch,omitempty"`
 	Events int64            `json:"events"`
 	ByName map[string]int64 `json:"byName,omitempty"`
@@ -58,23 +60,46 @@ type stagedSummary struct {
 	Violations    []stage.ViolationCount `json:"violations,omitempty"`
 }
 
+// report adds what an extraction read.
 func (s *summary) report(r record.Report) {
-	s.Cluster, s.Window, s.Sources = r.Cluster, r.Window, r.Sources
+	s.Cluster, s.Window = r.Cluster, r.Window
+	if s.Sources == nil {
+		s.Sources = slices.Clone(r.Sources)
+	} else {
+		s.Sources = record.AddSources(s.Sources, r.Sources)
+	}
 	for _, source := range r.Failed() {
-		s.Degraded = append(s.Degraded, source.Name.String())
+		if name := source.Name.String(); !slices.Contains(s.Degraded, name) {
+			s.Degraded = append(s.Degraded, name)
+		}
 	}
 }
 
+// staged adds what became of the events of an extraction.
 func (s *summary) staged(r stage.Staged) {
-	s.Staged = &stagedSummary{
-		Events: r.Events, AlreadyStaged: r.AlreadyStaged, Duplicates: r.Duplicates, Withheld: r.Withheld,
-		Rejected: r.Rejected, Violations: r.Violations,
+	if s.Staged == nil {
+		s.Staged = &stagedSummary{}
 	}
+	sum := s.Staged
+	sum.Events += r.Events
+	sum.AlreadyStaged += r.AlreadyStaged
+	sum.Duplicates += r.Duplicates
+	sum.Withheld += r.Withheld
+	sum.Rejected += r.Rejected
+	sum.Violations = append(sum.Violations, r.Violations...)
 	if r.Manifest != nil {
-		s.Staged.Batch, s.Staged.ByName = r.Manifest.Batch, r.Manifest.Events
+		sum.Batch = r.Manifest.Batch
+		if sum.ByName == nil {
+			sum.ByName = map[string]int64{}
+		}
+		for name, n := range r.Manifest.Events {
+			sum.ByName[name] += n
+		}
 	}
 	for _, d := range r.Damaged {
-		s.Damaged = append(s.Damaged, d.String())
+		if text := d.String(); !slices.Contains(s.Damaged, text) {
+			s.Damaged = append(s.Damaged, text)
+		}
 	}
 }
 

@@ -57,6 +57,37 @@ func (w *windowFlags) choose(now time.Time, head *stage.Manifest, sources []reco
 	return stage.NextWindow(head, sources, until, w.lookback, w.maxLookback, windowOverlap), nil
 }
 
+// sliceFlags divide the window of a back-fill.
+type sliceFlags struct{ shards, index int }
+
+func (s *sliceFlags) register(f *pflag.FlagSet) {
+	f.IntVar(&s.shards, "shards", 0, "divide the time from --since to --until into as many equal slices, each a batch of its own")
+	f.IntVar(&s.index, "shard-index", -1, "read the slice with this number alone, of --shards; 0 is the latest (env JOB_COMPLETION_INDEX)")
+}
+
+// choose returns what is to be read of the window: all of it, as one, or slices.
+func (s *sliceFlags) choose(w *windowFlags, window record.Window) ([]record.Window, error) {
+	switch {
+	case s.shards == 0 && s.index < 0:
+		return []record.Window{window}, nil
+	case s.shards == 0:
+		return nil, cli.Usagef("--shard-index is given without --shards: say how many slices there are")
+	case w.since.time.IsZero() || w.until.time.IsZero() && s.index >= 0:
+		return nil, cli.Usagef("--shards divides the time between --since and --until: give both, and to all shards the same")
+	case s.shards < 0 || time.Duration(s.shards)*time.Minute > window.Until.Sub(window.Since):
+		return nil, cli.Usagef("--shards %d does not leave a minute for each slice", s.shards)
+	case s.index >= s.shards:
+		return nil, cli.Usagef("--shard-index %d is not below --shards %d: the slices are counted from 0", s.index, s.shards)
+	case s.index >= 0:
+		return []record.Window{window.Slice(s.index, s.shards)}, nil
+	}
+	slices := make([]record.Window, s.shards)
+	for i := range slices {
+		slices[i] = window.Slice(i, s.shards)
+	}
+	return slices, nil
+}
+
 func (p program) windowCommand() *cobra.Command {
 	var (
 		window  windowFlags

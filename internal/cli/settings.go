@@ -35,6 +35,7 @@ var variables = map[string]string{
 	"splunk-index":       "SPLUNK_HEC_INDEX",
 	"kong-address":       "KONG_LINE_ADDRESS",
 	"image":              "SEGMENT_BRIDGE_IMAGE",
+	"shard-index":        "JOB_COMPLETION_INDEX", // set by Kubernetes in the pods of an Indexed Job
 }
 
 // Settle gives each flag that was not set on the command line its value from the
