@@ -2,7 +2,10 @@
 
 package telemetry
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // MaxUIDBytes bounds a [UID]; with the longest suffix of a message ID it stays
 // below the 99 bytes that Segment keeps.
@@ -56,6 +59,15 @@ func ParseVersion(text string) (Version, error) {
 		return Version{}, errors.New(`version does not look like "v1.2.3" or "1.2.3-suffix"`)
 	}
 	return Version{text}, nil
+}
+
+// ParseRelease reads a version as [ParseVersion] does, and leaves out its suffix: what
+// vendors append can single a cluster out.
+func ParseRelease(text string) (Version, error) {
+	if end := strings.IndexAny(text, "-+"); end >= 0 {
+		text = text[:end]
+	}
+	return ParseVersion(text)
 }
 
 // String returns the version as it was read.

@@ -29,6 +29,16 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestRelease(t *testing.T) {
+	for text, want := range map[string]string{
+		"v1.28.2-gke.1157000": "v1.28.2", "1.27.3+rke2r1": "1.27.3", "3.9": "3.9", "v1.2-" + strings.Repeat("secret ", 20): "v1.2", "-1.2": "", "team-a": "", "": "",
+	} {
+		if v, err := telemetry.ParseRelease(text); (err == nil) != (want != "") || v.String() != want {
+			t.Errorf("%q: got %q, %v, want %q", text, v, err, want)
+		}
+	}
+}
+
 // The parser and the pattern that the JSON Schema publishes agree.
 func FuzzVersion(f *testing.F) {
 	published := regexp.MustCompile(`^v?[0-9]+(\.[0-9]+){0,3}([-+][0-9A-Za-z.+-]+)?$`)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package host has providers for what only the program itself knows: its feature flags
-// and its own histograms. They read no cluster, and are asked anew for each report, so
-// a flag that is changed later is reported as it is then.
+// Package host has providers for what only the program itself knows: its feature flags,
+// its own histograms, the gateway that it configures, and the resources of its process.
+// They read no cluster, and are asked anew for each report, so a flag that is changed
+// later is reported as it is then.
 package host
 
 import (

@@ -195,7 +195,7 @@ func chartVersion(chart string) (telemetry.Version, error) {
 		if chart[at] != '-' {
 			continue
 		}
-		if v, err := plainVersion(chart[at+1:]); err == nil && strings.Contains(v.String(), ".") {
+		if v, err := telemetry.ParseRelease(chart[at+1:]); err == nil && strings.Contains(v.String(), ".") {
 			return v, nil
 		}
 	}

@@ -182,7 +182,7 @@ func collectBundle(ctx context.Context, served *discovery, readings *telemetry.R
 		return err
 	}
 	marks := definition.Metadata.Annotations
-	v, err := plainVersion(marks[gatewayAPI+"/bundle-version"])
+	v, err := telemetry.ParseRelease(marks[gatewayAPI+"/bundle-version"])
 	if err != nil {
 		readings.Fail("gatewayApiVersion", err)
 	} else {

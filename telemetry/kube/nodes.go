@@ -104,7 +104,7 @@ func Versions(c *Client) *Provider {
 		if err := c.Get(ctx, "/version", &server); err != nil {
 			return err
 		}
-		if v, err := plainVersion(server.GitVersion); err == nil {
+		if v, err := telemetry.ParseRelease(server.GitVersion); err == nil {
 			readings.Version("kubernetesVersion", v)
 		}
 		_, arch, _ := strings.Cut(server.Platform, "/")
@@ -155,21 +155,13 @@ func readOpenShift(ctx context.Context, c *Client, readings *telemetry.Readings)
 	}
 	var v telemetry.Version
 	if err == nil {
-		v, err = plainVersion(version.Status.Desired.Version)
+		v, err = telemetry.ParseRelease(version.Status.Desired.Version)
 	}
 	if err != nil {
 		readings.Fail(metric, err)
 		return
 	}
 	readings.Version(metric, v)
-}
-
-// plainVersion reads a version without its suffix.
-func plainVersion(text string) (telemetry.Version, error) {
-	if end := strings.IndexAny(text, "-+"); end >= 0 {
-		text = text[:end]
-	}
-	return telemetry.ParseVersion(text)
 }
 
 // skewOf returns how far a kubelet is behind the server.
