@@ -13,6 +13,7 @@ import (
 	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/load"
 	"github.com/segment-bridge/segment-bridge/load/kongline"
+	"github.com/segment-bridge/segment-bridge/load/otlp"
 	"github.com/segment-bridge/segment-bridge/load/splunk"
 )
 
@@ -73,8 +74,22 @@ func (p program) openNetwork(value string, flags *destinationFlags, log *slog.Lo
 			return nil, cli.Usagef("%w (see --kong-address, environment variable KONG_LINE_ADDRESS)", err)
 		}
 		return destination, nil
+	case "otlp":
+		o, err := otlp.Environment(func(name string) string { text, _ := p.getenv(name); return text })
+		o.Version, o.Patience, o.Logger = cli.Version, flags.patience, log
+		if flags.dryRun {
+			o.DryRun, err = p.stdout, nil
+		}
+		if err != nil {
+			return nil, cli.Usagef("%w", err)
+		}
+		destination, err := otlp.New(o)
+		if err != nil {
+			return nil, cli.Usagef("%w (see the variables OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS)", err)
+		}
+		return destination, nil
 	default:
-		return nil, cli.Usagef("--destination %q is not known: use segment, file:PATH or stdout, splunk or kong", value)
+		return nil, cli.Usagef("--destination %q is not known: use segment, file:PATH or stdout, splunk, otlp or kong", value)
 	}
 }
 
@@ -95,6 +110,8 @@ func checkDestination(ctx context.Context, kind string, destination load.Destina
 		text = "key and address have the right shape. Whether the key is right no answer tells, not even 200: look at the source's debugger in Segment"
 	case "splunk":
 		text = "the server takes the token. Whether the index exists shows with the first events alone: Splunk answers 200 and drops them if it does not"
+	case "otlp":
+		text = "the collector takes log records. What becomes of them behind it nobody says"
 	case "kong":
 		text = "the receiver is there and its certificate is trusted. It never says whether it stored what it was sent"
 	default:

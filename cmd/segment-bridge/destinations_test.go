@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"net"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,12 +13,13 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
+	"github.com/segment-bridge/segment-bridge/load/otlp/otlptest"
 	"github.com/segment-bridge/segment-bridge/load/splunk/splunktest"
 	"github.com/segment-bridge/segment-bridge/stage"
 )
 
-// splunkStage stages a small cluster and returns the stage.
-func splunkStage(t *testing.T) string {
+// smallStage stages a small cluster and returns the stage.
+func smallStage(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	sample := samplecluster.New(samplecluster.Config{Seed: 1, Runs: 25, Now: noon})
@@ -66,7 +68,7 @@ func TestSplunk(t *testing.T) {
 			if err := os.WriteFile(token, []byte(splunktest.Token+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			url := splunkStage(t)
+			url := smallStage(t)
 			env := map[string]string{"SPLUNK_HEC_URL": address, "SPLUNK_HEC_INDEX": "telemetry"}
 			args := []string{"--stage", url, "--destination", "splunk", "--splunk-token-file", token, "--splunk-gzip"}
 			if name == "ack" {
@@ -103,8 +105,54 @@ func TestSplunk(t *testing.T) {
 	}
 }
 
+// TestOTLP delivers to a collector that the standard variables name for logs alone, and what the dry run printed.
+func TestOTLP(t *testing.T) {
+	receiver := otlptest.New()
+	address, stop, err := receiver.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	url := smallStage(t)
+	env := map[string]string{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": address + "/v1/logs", "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "authorization=" + neturl.PathEscape(otlptest.Token)}
+	args := []string{"--stage", url, "--destination", "otlp"}
+	doctor := append([]string{"--source", "dir:" + t.TempDir(), "--cluster-id", "c"}, args...)
+
+	code, statuses, output := diagnose(t, map[string]string{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": address + "/v1/logs"}, doctor...)
+	wantStatuses(t, statuses, map[string]string{"destination otlp": "fix"})
+	if code != cli.ExitFailed || !strings.Contains(output, "check the headers") {
+		t.Errorf("doctor without credentials: exit code %d:\n%s", code, output)
+	}
+	code, statuses, output = diagnose(t, env, doctor...)
+	wantStatuses(t, statuses, map[string]string{"destination otlp": "ok"})
+	if code != cli.ExitDone || !strings.Contains(output, "takes log records") {
+		t.Errorf("doctor: exit code %d:\n%s", code, output)
+	}
+	code, dry, stderr := try(t, nil, append([]string{"load", "--dry-run"}, args...)...)
+	if code != cli.ExitDone || len(receiver.Records()) > 0 || !strings.HasPrefix(dry, `{"resourceLogs":[`) {
+		t.Fatalf("dry run: exit code %d, %d records, printed %.200s%s", code, len(receiver.Records()), dry, stderr)
+	}
+	var s summary
+	code, stdout, stderr := try(t, env, append([]string{"load"}, args...)...)
+	if err := json.Unmarshal([]byte(stdout), &s); err != nil || code != cli.ExitDone || strings.Contains(stderr, otlptest.Token) {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, stdout, stderr)
+	}
+	ids := receiver.MessageIDs()
+	if got := s.Destinations[0]; len(ids) == 0 || int(got.Delivered) != len(ids) || got.Pending+got.Rejected > 0 || strings.Count(dry, `"messageId"`) != len(ids) {
+		t.Errorf("%+v, %d records arrived", got, len(ids))
+	}
+	for _, id := range ids {
+		if !strings.Contains(dry, `{"stringValue":"`+id+`"}`) {
+			t.Errorf("the dry run did not print %s", id)
+		}
+	}
+	if all := receipts(t, url, "otlp"); len(all) != 1 || all[0].Assurance != "accepted" || int(all[0].Delivered) != len(ids) {
+		t.Errorf("receipts %+v", all)
+	}
+}
+
 func TestKongDryRun(t *testing.T) {
-	code, stdout, stderr := try(t, nil, "load", "--dry-run", "--stage", splunkStage(t), "--destination", "kong")
+	code, stdout, stderr := try(t, nil, "load", "--dry-run", "--stage", smallStage(t), "--destination", "kong")
 	if code != cli.ExitDone || !strings.HasPrefix(stdout, "<14>signal=") {
 		t.Errorf("exit code %d: %.200s%s", code, stdout, stderr)
 	}
@@ -122,7 +170,10 @@ func TestNetworkUsage(t *testing.T) {
 		{args: []string{"--destination", "splunk", "--splunk-token-file", "/nonexistent/token"}, want: "read Splunk token"},
 		{args: []string{"--destination", "kong"}, want: "KONG_LINE_ADDRESS"},
 		{args: []string{"--destination", "kong", "--kong-address", "lines.example"}, want: "host:port"},
-		{args: []string{"--destination", "kafka"}, want: "splunk or kong"},
+		{args: []string{"--destination", "otlp"}, want: "OTEL_EXPORTER_OTLP_ENDPOINT"},
+		{env: map[string]string{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "ftp://otlp.example"}, args: []string{"--destination", "otlp"}, want: "unknown scheme"},
+		{env: map[string]string{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "otlp.example", "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE": "/nonexistent"}, args: []string{"--destination", "otlp"}, want: "does not exist (see"},
+		{args: []string{"--destination", "kafka"}, want: "otlp or kong"},
 	} {
 		code, _, stderr := try(t, test.env, append([]string{"load", "--stage", url}, test.args...)...)
 		if code != cli.ExitUsage || !strings.Contains(stderr, test.want) {

@@ -35,7 +35,7 @@ func FuzzFlags(f *testing.F) {
 // Whatever --destination and --source say, something opens or the usage is wrong; a
 // dry run touches nothing.
 func FuzzDestination(f *testing.F) {
-	for _, value := range []string{"segment", "splunk", "kong", "stdout", "file:/tmp/events.ndjson", "file:", "file:a/../b\x00", "dir:x", "kube", ":", "segment:x", "file:" + strings.Repeat("x", 300)} {
+	for _, value := range []string{"segment", "splunk", "otlp", "kong", "stdout", "file:/tmp/events.ndjson", "file:", "file:a/../b\x00", "dir:x", "kube", ":", "segment:x", "file:" + strings.Repeat("x", 300)} {
 		f.Add(value, "https://api.example/v1/batch")
 		f.Add(value, "http://u:p@[::1]:99999/%zz")
 	}

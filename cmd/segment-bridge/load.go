@@ -39,7 +39,7 @@ type destinationFlags struct {
 }
 
 func (d *destinationFlags) register(f *pflag.FlagSet) {
-	f.StringSliceVar(&d.destinations, "destination", nil, "where to deliver, repeatable: segment, splunk, kong (its line format), file:PATH (one track call a line), stdout (env SEGMENT_BRIDGE_DESTINATION; default: segment when there is a write key, else none)")
+	f.StringSliceVar(&d.destinations, "destination", nil, "where to deliver, repeatable: segment, splunk, otlp (log records, set by the variables OTEL_EXPORTER_OTLP_*), kong (its line format), file:PATH (one track call a line), stdout (env SEGMENT_BRIDGE_DESTINATION; default: segment when there is a write key, else none)")
 	f.Var(&d.writeKey, "segment-write-key", "Segment write key; set it by the environment variable SEGMENT_WRITE_KEY, where others cannot see it")
 	f.StringVar(&d.writeKeyFile, "segment-write-key-file", "", "file with the Segment write key")
 	f.StringVar(&d.url, "segment-url", "", "Segment or a compatible API (env SEGMENT_BATCH_API; default: https://api.segment.io)")
