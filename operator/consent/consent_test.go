@@ -3,14 +3,20 @@
 package consent
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
+	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 )
 
 var (
@@ -185,6 +191,38 @@ func TestReadConsole(t *testing.T) {
 			t.Errorf("%q: %t, error %v", config, got, err)
 		}
 	}
+}
+
+// The library reads the console's configuration without a YAML parser. Where it understands YAML, it understands it as we do.
+func FuzzConsoleConsent(f *testing.F) {
+	f.Add("telemetry:\n  SEGMENT_API_KEY: k\n  STATE: OPT-OUT\n  TELEMETER_CLIENT_DISABLED: \"false\"\n")
+	f.Add("a:\n  telemetry: x\ntelemetry:\n  DISABLED: True\n  SEGMENT_API_KEY: 'it''s'\nb: [1]\n")
+	f.Add("telemetry: {}\n")
+	f.Fuzz(func(t *testing.T, config string) {
+		text, err := json.Marshal(map[string]any{"data": map[string]string{ConsoleKey: config}})
+		if err != nil || !utf8.ValidString(config) { // an API server holds text alone
+			return
+		}
+		client, err := kube.NewClient(&http.Client{Transport: answers{
+			"/apis": `{"groups":[{"name":"config.openshift.io","versions":[{"version":"v1"}],"preferredVersion":{"version":"v1"}}]}`,
+			"/api/v1/namespaces/openshift-console/configmaps/console-config": string(text),
+		}}, "https://cluster", "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		decision, err := kube.ConsoleConsent(client)(t.Context())
+		want, invalid := ReadConsole(config)
+		if err == nil && invalid == nil && want != (decision.Choice == telemetry.On) {
+			t.Errorf("the library decides %v, the operator %t", decision.Choice, want)
+		}
+	})
+}
+
+// answers answers requests by their path.
+type answers map[string]string
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(a[r.URL.Path])), Request: r}, nil
 }
 
 func FuzzReadConsole(f *testing.F) {
