@@ -86,15 +86,19 @@ func Prepare(root *cobra.Command, stdout, stderr io.Writer, getenv func(string) 
 	return root
 }
 
-// Execute runs the command that args name, says what went wrong, and returns the exit code: that of the error where it has
-// a method ExitCode.
+// Execute runs the command that args name, says what went wrong, on a line of the log where that is read by machines, and
+// returns the exit code: that of the error where it has a method ExitCode.
 func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitDone
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+	if log, unset := Logger(c); unset == nil && format(c) == "json" {
+		log.ErrorContext(ctx, "ended with an error", "error", err)
+	} else {
+		fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+	}
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
@@ -117,14 +121,7 @@ func Logger(c *cobra.Command) (*slog.Logger, error) {
 		return nil, Usagef("--log-level %q is not known: use debug, info, warn or error", name)
 	}
 	options := &slog.HandlerOptions{Level: level}
-	format, _ := c.Flags().GetString("log-format")
-	if format == "" {
-		format = "json"
-		if IsTerminal(c.ErrOrStderr()) {
-			format = "text"
-		}
-	}
-	switch format {
+	switch format := format(c); format {
 	case "text":
 		return slog.New(slog.NewTextHandler(c.ErrOrStderr(), options)), nil
 	case "json":
@@ -132,6 +129,17 @@ func Logger(c *cobra.Command) (*slog.Logger, error) {
 	default:
 		return nil, Usagef("--log-format %q is not known: use text or json", format)
 	}
+}
+
+// format is how a command writes its log.
+func format(c *cobra.Command) string {
+	if format, _ := c.Flags().GetString("log-format"); format != "" {
+		return format
+	}
+	if IsTerminal(c.ErrOrStderr()) {
+		return "text"
+	}
+	return "json"
 }
 
 // IsTerminal reports whether somebody watches what is written to w.

@@ -56,9 +56,10 @@ func TestExecute(t *testing.T) {
 	}{
 		"done":                   {args: []string{"end", "--stage=x"}, says: `"stage":"x"`},
 		"from the environment":   {args: []string{"end"}, env: map[string]string{"SEGMENT_BRIDGE_STAGE": "y"}, says: `"stage":"y"`},
-		"failed":                 {args: []string{"end", "--stage=x"}, err: errors.New("it broke"), code: ExitFailed, says: "sample: it broke"},
-		"a mistake":              {args: []string{"end", "--stage=x"}, err: fmt.Errorf("a: %w", Usagef("b")), code: ExitUsage, says: "sample: a: b"},
-		"a code of its own":      {args: []string{"end", "--stage=x"}, err: fmt.Errorf("a: %w", codedError{}), code: 7, says: "sample: a: odd"},
+		"failed":                 {args: []string{"end", "--stage=x"}, err: errors.New("it broke"), code: ExitFailed, says: `"msg":"ended with an error","error":"it broke"`},
+		"failed, as text":        {args: []string{"end", "--stage=x", "--log-format=text"}, err: errors.New("it broke"), code: ExitFailed, says: "sample: it broke\n"},
+		"a mistake":              {args: []string{"end", "--stage=x"}, err: fmt.Errorf("a: %w", Usagef("b")), code: ExitUsage, says: `"error":"a: b"`},
+		"a code of its own":      {args: []string{"end", "--stage=x"}, err: fmt.Errorf("a: %w", codedError{}), code: 7, says: `"error":"a: odd"`},
 		"an unknown flag":        {args: []string{"end", "--no"}, code: ExitUsage, says: "see sample end --help"},
 		"an argument":            {args: []string{"end", "x"}, code: ExitUsage, says: "takes no arguments"},
 		"a flag that is missing": {args: []string{"end"}, code: ExitUsage, says: "--stage is required, environment variable SEGMENT_BRIDGE_STAGE"},
@@ -87,8 +88,8 @@ func TestConfigurationFile(t *testing.T) {
 		says string
 	}{
 		"all of it":        {text: "stage: x\nrate: 1000000\nsource: [a, b]\nstrict: true\n", says: `"stage":"x","rate":1000000,"sources":["a","b"]`},
-		"an unknown key":   {text: "stages: x\n", code: ExitUsage, says: `unknown key "stages"`},
-		"a mapping inside": {text: "stage: {url: x}\n", code: ExitUsage, says: `the value of "stage"`},
+		"an unknown key":   {text: "stages: x\n", code: ExitUsage, says: `unknown key \"stages\"`},
+		"a mapping inside": {text: "stage: {url: x}\n", code: ExitUsage, says: `the value of \"stage\"`},
 		"a list":           {text: "- stage\n", code: ExitUsage, says: "not a YAML mapping"},
 		"a wrong value":    {text: "stage: x\nrate: hunter2\n", code: ExitUsage, says: "configuration file: not a valid value for rate (a int)"},
 	} {
