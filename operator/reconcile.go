@@ -128,7 +128,7 @@ func (r *reconciler) turnOff(ctx context.Context, bridge *v1alpha1.SegmentBridge
 	if err := r.removeAll(ctx, retains(bridge)); err != nil {
 		return err
 	}
-	status.LastRun = nil
+	status.LastRun, status.Backfill = nil, nil
 	if !retains(bridge) {
 		status.PseudonymKeyID = ""
 	}
@@ -164,6 +164,13 @@ func (r *reconciler) turnOn(ctx context.Context, bridge *v1alpha1.SegmentBridge,
 	lost, err := r.lastRun(ctx, status)
 	if lost != nil {
 		degraded = append(degraded, lost)
+	}
+	if err != nil {
+		return degraded, err
+	}
+	missing, err := r.backfill(ctx, bridge, settings, status)
+	if missing != nil {
+		degraded = append(degraded, missing)
 	}
 	return degraded, err
 }

@@ -67,7 +67,7 @@ func (r *reconciler) disown(ctx context.Context, object client.Object) error {
 	return blocked(reasonRemoveFailed, failed("leave "+keyOf(object).String(), client.IgnoreNotFound(r.client.Patch(ctx, object, patch))))
 }
 
-// removeJobs deletes the jobs that the cron jobs started, which is otherwise left to the garbage collector.
+// removeJobs deletes the jobs that the cron jobs started, which is otherwise left to the garbage collector, and back-fills.
 func (r *reconciler) removeJobs(ctx context.Context) error {
 	var jobs batchv1.JobList
 	if err := r.client.List(ctx, &jobs); err != nil {
@@ -75,12 +75,16 @@ func (r *reconciler) removeJobs(ctx context.Context) error {
 	}
 	var errs []error
 	for i := range jobs.Items {
-		if job := &jobs.Items[i]; startedBy(job, install.CronJob, install.MaintenanceCronJob) {
-			job.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind("Job"))
-			errs = append(errs, r.remove(ctx, job))
+		if job := &jobs.Items[i]; ours(job) || startedBy(job, install.CronJob, install.MaintenanceCronJob) {
+			errs = append(errs, r.removeJob(ctx, job))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (r *reconciler) removeJob(ctx context.Context, job *batchv1.Job) error {
+	job.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind("Job"))
+	return r.remove(ctx, job)
 }
 
 // startedBy reports whether one of the cron jobs started a job, or somebody started it from one.

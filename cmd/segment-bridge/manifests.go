@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"github.com/segment-bridge/segment-bridge/internal/cli"
@@ -27,6 +29,46 @@ type manifestFlags struct {
 	results     string
 	apiServers  []string
 	uiNamespace string
+	jobs        jobFlags
+}
+
+// jobFlags ask for a job beside the hourly one instead.
+type jobFlags struct {
+	backfill     bool
+	since, until instant
+	shards       int32
+	parallelism  int32
+	loaders      int32
+}
+
+func (j *jobFlags) register(f *pflag.FlagSet, now func() time.Time) {
+	j.since.now, j.until.now = now, now
+	f.BoolVar(&j.backfill, "backfill", false, "print a Job that reads the time from --since to --until in shards, and nothing else")
+	f.Var(&j.since, "since", "with --backfill: where it begins: RFC 3339, a day, or a span before now such as 720h (default: all of spec.backfill)")
+	f.Var(&j.until, "until", "with --backfill: where it ends (default: where the next hourly run begins)")
+	f.Int32Var(&j.shards, "shards", install.DefaultShards, "with --backfill: how many slices of equal length there are")
+	f.Int32Var(&j.parallelism, "parallelism", 0, "with --backfill: how many pods work at a time (default: 4; 1 with a stage on a volume)")
+	f.Int32Var(&j.loaders, "loaders", 0, "print a Job of as many pods that deliver what is staged, and nothing else; for kubectl create")
+}
+
+// job returns the job that is asked for; nil if none is.
+func (j *jobFlags) job(s install.Settings, now time.Time) (install.Object, error) {
+	switch {
+	case j.backfill && j.loaders != 0:
+		return nil, cli.Usagef("--backfill and --loaders print one Job each: there is something to deliver once the back-fill has begun")
+	case j.loaders != 0:
+		return install.LoadJob(s, j.loaders)
+	case !j.backfill:
+		return nil, nil
+	}
+	b := install.Backfill{Since: j.since.time, Until: j.until.time, Shards: j.shards, Parallelism: j.parallelism}
+	switch asked := s.Spec.Backfill; {
+	case b.Since.IsZero() && asked == nil:
+		return nil, cli.Usagef("--since is required with --backfill, unless the resource has spec.backfill")
+	case b.Since.IsZero():
+		b = install.BackfillOf(asked)
+	}
+	return install.BackfillJob(s, b.Complete(s, now), now)
 }
 
 func (p program) manifestsCommand() *cobra.Command {
@@ -36,15 +78,23 @@ func (p program) manifestsCommand() *cobra.Command {
 		Short: "Print the objects of an installation, for clusters without the operator",
 		Long: `manifests prints, as YAML, the objects that the operator would apply for a SegmentBridge resource. It asks no cluster:
 what the operator finds out there is given by flags. What is left to do, such as Secrets to create, stands in comments at the
-top. The same flags and the same resource print the same text.`,
+top. The same flags and the same resource print the same text.
+
+With --backfill it prints a Job that reads a span of the past in as many slices as there are shards, several at the same time,
+beside the hourly job, which delivers what they stage; with --loaders one of several pods that help it deliver.`,
 		Example: `  segment-bridge manifests -f segmentbridge.yaml --cluster-id "$(kubectl get namespace kube-system -o jsonpath={.metadata.uid})" \
-    --results-address tekton-results-api-service.tekton-pipelines.svc.cluster.local:8080 | kubectl apply --server-side -f -`,
+    --results-address tekton-results-api-service.tekton-pipelines.svc.cluster.local:8080 | kubectl apply --server-side -f -
+  segment-bridge manifests -f segmentbridge.yaml --backfill --since 2026-01-01 --shards 16 | kubectl apply -f -`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			settings, err := m.settings(c.InOrStdin())
 			if err != nil {
 				return err
 			}
-			objects, err := install.Objects(settings)
+			objects, comments := []install.Object{nil}, ""
+			if objects[0], err = m.jobs.job(settings, p.now()); err == nil && objects[0] == nil {
+				comments = remarks(settings)
+				objects, err = install.Objects(settings)
+			}
 			if err != nil {
 				return cli.Usage(err)
 			}
@@ -52,7 +102,7 @@ top. The same flags and the same resource print the same text.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.stdout, "# segment-bridge %s\n%s%s", cli.Version, remarks(settings), text)
+			_, err = fmt.Fprintf(p.stdout, "# segment-bridge %s\n%s%s", cli.Version, comments, text)
 			return err
 		},
 	}
@@ -64,6 +114,7 @@ top. The same flags and the same resource print the same text.`,
 	f.StringVar(&m.results, "results-address", "", "Tekton Results API (env TEKTON_RESULTS_API_ADDR; spec.sources.tektonResults.address wins; default: it is not read)")
 	f.StringSliceVar(&m.apiServers, "api-server", nil, "address and port of the API server, repeatable, for the network policy (default: any on ports 443 and 6443)")
 	f.StringVar(&m.uiNamespace, "ui-namespace", "", "namespace of the user interface, which gets key and URL too")
+	m.jobs.register(f, p.now)
 	return c
 }
 
@@ -155,6 +206,9 @@ func remarks(s install.Settings) string {
 	if spec.Pseudonyms.Scheme == v1alpha1.SchemeHMAC {
 		say("The pods do not start without the key of the pseudonyms. Keep a copy: another key gives every name another pseudonym.")
 		create("secret generic", install.PseudonymKeySecret, "--from-file="+install.PseudonymKeyKey+"=FILE   # 32 random bytes")
+	}
+	if spec.Backfill != nil {
+		say("The Job of the back-fill comes apart: add --backfill.")
 	}
 	if s.Results == nil {
 		say("Tekton Results is not read, so runs that were removed between two jobs are missed: set --results-address.")

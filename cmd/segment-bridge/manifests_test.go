@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/operator/install"
@@ -22,7 +23,7 @@ func runManifests(t *testing.T, bridge string, args ...string) (code int, stdout
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
-	code = program{stdout: &out, stderr: &errs, getenv: func(string) (string, bool) { return "", false }}.
+	code = program{stdout: &out, stderr: &errs, now: func() time.Time { return noon }, getenv: func(string) (string, bool) { return "", false }}.
 		run(t.Context(), append([]string{"manifests", "-f", file}, args...))
 	return code, out.String(), errs.String()
 }
@@ -68,6 +69,26 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// A job that is asked for is printed alone: what the flags say, or the resource.
+func TestManifestsJobs(t *testing.T) {
+	asked := bridgeHead + "spec: {backfill: {since: '2026-01-02T12:00:00Z', shards: 9}}"
+	_, fromFlags, _ := runManifests(t, bridgeHead, "--cluster-id=c", "--backfill", "--since=312h", "--shards=9")
+	_, fromSpec, _ := runManifests(t, asked, "--cluster-id=c", "--backfill")
+	if !strings.Contains(fromFlags, "--until=2026-01-15T08:00:00Z\n") || !strings.Contains(fromFlags, "--since=2026-01-02T12:00:00Z\n") ||
+		strings.Count(fromFlags, "kind: ") != 1 || !strings.Contains(fromFlags, "completions: 9\n") {
+		t.Errorf("unexpected job\n%s", fromFlags)
+	}
+	if fromSpec != fromFlags {
+		t.Errorf("the resource asks for something else:\n%s", fromSpec)
+	}
+	if _, all, _ := runManifests(t, asked, "--cluster-id=c"); strings.Contains(all, "kind: Job\n") || !strings.Contains(all, "add --backfill") {
+		t.Error("nobody says how to get the job")
+	}
+	if _, loaders, _ := runManifests(t, bridgeHead, "--cluster-id=c", "--loaders=3"); !strings.Contains(loaders, "parallelism: 3\n") || strings.Count(loaders, "kind: ") != 1 {
+		t.Errorf("unexpected job\n%s", loaders)
+	}
+}
+
 func TestManifestsRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		bridge string
@@ -86,6 +107,10 @@ func TestManifestsRefuses(t *testing.T) {
 		"nothing to read":  {bridgeHead + "spec: {sources: {kube: false}}", []string{"--cluster-id=c"}, "nothing to read"},
 		"bad schedule":     {bridgeHead + "spec: {schedule: hourly}", []string{"--cluster-id=c"}, "spec.schedule"},
 		"bad endpoint":     {bridgeHead + "spec: {stage: {s3: {bucket: abc, endpoint: minio}}}", []string{"--cluster-id=c"}, "endpoint"},
+		"no since":         {bridgeHead, []string{"--cluster-id=c", "--backfill"}, "--since is required"},
+		"two jobs":         {bridgeHead, []string{"--cluster-id=c", "--backfill", "--since=24h", "--loaders=1"}, "one Job each"},
+		"an empty span":    {bridgeHead, []string{"--cluster-id=c", "--backfill", "--since=1h"}, "since is not before until"},
+		"no loaders":       {bridgeHead, []string{"--cluster-id=c", "--loaders=-1"}, "one loader at least"},
 		"a duration is no": {bridgeHead + "spec: {window: {lookback: 4 hours}}", []string{"--cluster-id=c"}, "read SegmentBridge"},
 	} {
 		t.Run(name, func(t *testing.T) {

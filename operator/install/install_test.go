@@ -4,6 +4,7 @@ package install_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -75,12 +76,19 @@ func full() install.Settings {
 }
 
 func TestGolden(t *testing.T) {
+	golden := map[string][]install.Object{}
 	for name, settings := range map[string]install.Settings{"plain": plain(), "full": full()} {
+		objects, err := install.Objects(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden[name] = objects
+		for _, job := range jobs(t, settings) {
+			golden[name+"-jobs"] = append(golden[name+"-jobs"], job)
+		}
+	}
+	for name, objects := range golden {
 		t.Run(name, func(t *testing.T) {
-			objects, err := install.Objects(settings)
-			if err != nil {
-				t.Fatal(err)
-			}
 			got, err := install.YAML(objects)
 			if err != nil {
 				t.Fatal(err)
@@ -136,11 +144,9 @@ func every() map[string]install.Settings {
 // Whatever is configured, a container has what it needs and no other's secret, and a pod is as restricted as can be.
 func TestLeastPrivilege(t *testing.T) {
 	for name, s := range every() {
-		for _, cron := range cronJobs(t, s) {
-			template := cron.Spec.JobTemplate.Spec.Template
-			pod := template.Spec
+		for job, pod := range pods(t, s) {
 			if *pod.AutomountServiceAccountToken || *pod.SecurityContext.RunAsNonRoot != true || pod.SecurityContext.SeccompProfile == nil || pod.HostNetwork {
-				t.Errorf("%s: the pod of %s is not restricted", name, cron.Name)
+				t.Errorf("%s: the pod of %s is not restricted", name, job)
 			}
 			if (pod.SecurityContext.RunAsUser == nil) != s.OpenShift || (pod.SecurityContext.FSGroup == nil) != s.OpenShift {
 				t.Errorf("%s: on OpenShift %t the user is %v", name, s.OpenShift, pod.SecurityContext.RunAsUser)
@@ -220,6 +226,33 @@ func secretsOf(pod corev1.PodSpec, c corev1.Container) []string {
 	return slices.Compact(all)
 }
 
+// pods returns those of all jobs that there can be, by the names of the jobs.
+func pods(t *testing.T, s install.Settings) map[string]corev1.PodSpec {
+	t.Helper()
+	all := map[string]corev1.PodSpec{}
+	for _, cron := range cronJobs(t, s) {
+		all[cron.Name] = cron.Spec.JobTemplate.Spec.Template.Spec
+	}
+	for _, job := range jobs(t, s) {
+		all[job.Name+job.GenerateName] = job.Spec.Template.Spec
+	}
+	return all
+}
+
+// jobs returns a back-fill and loaders.
+func jobs(t *testing.T, s install.Settings) []*batchv1.Job {
+	t.Helper()
+	b := install.Backfill{Since: now.AddDate(0, 0, -30), Shards: 16}
+	backfill, err1 := install.BackfillJob(s, b.Complete(s, now), now)
+	loaders, err2 := install.LoadJob(s, 5)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return []*batchv1.Job{backfill, loaders}
+}
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 7, time.UTC)
+
 func cronJobs(t *testing.T, s install.Settings) []*batchv1.CronJob {
 	t.Helper()
 	objects, err := install.Objects(s)
@@ -287,6 +320,50 @@ func TestStageURL(t *testing.T) {
 				t.Errorf("%+v becomes %s", s3, env[i].Value)
 			}
 		}
+	}
+}
+
+// What a resource asks for is complete, and its Job has a name of its own.
+func TestBackfill(t *testing.T) {
+	s := plain()
+	since := metav1.NewTime(now.AddDate(0, 0, -30))
+	b := install.BackfillOf(&v1alpha1.Backfill{Since: since})
+	whole := b.Complete(s, now)
+	if want := now.Add(-4 * time.Hour).Truncate(time.Second); whole.Shards != 8 || whole.Parallelism != 1 || !whole.Until.Equal(want) {
+		t.Errorf("on a volume: %+v", whole)
+	}
+	s.Spec.Stage.S3 = &v1alpha1.S3{Bucket: "events"}
+	s.Spec.Window.Lookback = &metav1.Duration{Duration: 6 * time.Hour}
+	if whole = b.Complete(s, now); whole.Parallelism != 4 || now.Sub(whole.Until).Round(time.Second) != 6*time.Hour {
+		t.Errorf("in a bucket: %+v", whole)
+	}
+	names := map[string]bool{}
+	until := metav1.NewTime(now)
+	for _, asked := range []v1alpha1.Backfill{
+		{Since: since}, {Since: metav1.NewTime(since.Add(time.Second))}, {Since: since, Until: &until}, {Since: since, Shards: 9}, {Since: since, Parallelism: 2},
+	} {
+		names[install.BackfillOf(&asked).Name()] = true
+	}
+	if len(names) != 5 {
+		t.Errorf("names %v", names)
+	}
+	s.Spec.Retention = &v1alpha1.Retention{ExpireAfter: &metav1.Duration{Duration: 31 * 24 * time.Hour}}
+	for want, change := range map[string]func(*install.Backfill){
+		"shards are not from 1 to 1000":              func(b *install.Backfill) { b.Shards = 1001 },
+		"parallelism is less than 1":                 func(b *install.Backfill) { b.Parallelism = -1 },
+		"since is not before until (2026-11-22T06:0": func(b *install.Backfill) { b.Since = now },
+		"until is in the future":                     func(b *install.Backfill) { b.Until = now.Add(time.Second) },
+		"do not leave a minute":                      func(b *install.Backfill) { b.Until, b.Shards = b.Since.Add(9*time.Minute), 10 },
+		"would be sent again":                        func(b *install.Backfill) { b.Since = now.AddDate(0, 0, -32) },
+	} {
+		wrong := b.Complete(s, now)
+		change(&wrong)
+		if _, err := install.BackfillJob(s, wrong, now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+	if _, err := install.LoadJob(s, 0); err == nil {
+		t.Error("no loaders are enough")
 	}
 }
 

@@ -52,14 +52,23 @@ const (
 func (s Settings) cronJob() *batchv1.CronJob {
 	window := s.container(ContainerWindow, s.windowArgs(), append(s.clusterEnv(), s.stageEnv()...),
 		mount(volumeSpool, spoolFolder), s.stageMount(true))
-	extract := s.container(ContainerExtract, s.extractArgs(), s.clusterEnv(), s.extractMounts()...)
-	transform := s.container(ContainerTransform, []string{"--in=" + spoolFolder + "/records"}, s.stageEnv(),
-		mount(volumeSpool, spoolFolder), s.stageMount(false))
-	load := s.container(ContainerLoad, s.loadArgs(), append(s.stageEnv(), s.loadEnv()...), s.stageMount(false))
-
-	pod := s.pod(CronJob, componentJob, load, window, extract, transform)
+	pod := s.pod(CronJob, componentJob, s.load(), window, s.extract("--window="+windowFile), s.transform())
 	pod.Spec.Volumes = append(pod.Spec.Volumes, s.extractVolumes()...)
 	return s.cron(CronJob, componentJob, cmp.Or(s.Spec.Schedule, strconv.Itoa(s.jitter(60))+" * * * *"), pod)
+}
+
+// extract reads what the arguments say.
+func (s Settings) extract(args ...string) corev1.Container {
+	return s.container(ContainerExtract, s.extractArgs(args...), s.clusterEnv(), s.extractMounts()...)
+}
+
+func (s Settings) transform() corev1.Container {
+	return s.container(ContainerTransform, []string{"--in=" + spoolFolder + "/records"}, s.stageEnv(),
+		mount(volumeSpool, spoolFolder), s.stageMount(false))
+}
+
+func (s Settings) load() corev1.Container {
+	return s.container(ContainerLoad, s.loadArgs(), append(s.stageEnv(), s.loadEnv()...), s.stageMount(false))
 }
 
 // maintenanceCronJob merges and removes old batches, once a day. It has neither a token nor the write key.
@@ -99,24 +108,38 @@ func (s Settings) cron(name, component, schedule string, pod corev1.PodTemplateS
 			FailedJobsHistoryLimit:     new(int32(3)),
 			JobTemplate: batchv1.JobTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: meta("", "", component).Labels},
-				Spec: batchv1.JobSpec{
-					// Long enough to deliver ten million events at the default rate. What is left then, the next run does.
-					ActiveDeadlineSeconds: new(int64(3 * 60 * 60)),
-					BackoffLimit:          new(int32(2)),
-					// Finished jobs go even while the CronJob is suspended.
-					TTLSecondsAfterFinished: new(int32(7 * 24 * 60 * 60)),
-					PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
-						{Action: batchv1.PodFailurePolicyActionFailJob, OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-							Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{exitUsage},
-						}},
-						{Action: batchv1.PodFailurePolicyActionIgnore, OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
-							{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
-						}},
-					}},
-					Template: pod,
-				},
+				Spec:       timedJob(pod),
 			},
 		},
+	}
+}
+
+// retries is how often a pod that failed is tried again.
+const retries = 2
+
+// timedJob runs a pod within the time that there is for a run.
+func timedJob(pod corev1.PodTemplateSpec) batchv1.JobSpec {
+	job := jobSpec(pod)
+	// Long enough to deliver ten million events at the default rate. What is left then, the next run does.
+	job.ActiveDeadlineSeconds = new(int64(3 * 60 * 60))
+	job.BackoffLimit = new(int32(retries))
+	return job
+}
+
+// jobSpec runs a pod. A mistake in the configuration is not tried again, and being evicted is no failure.
+func jobSpec(pod corev1.PodTemplateSpec) batchv1.JobSpec {
+	return batchv1.JobSpec{
+		// Finished jobs go even while the CronJob is suspended.
+		TTLSecondsAfterFinished: new(int32(7 * 24 * 60 * 60)),
+		PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
+			{Action: batchv1.PodFailurePolicyActionFailJob, OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+				Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{exitUsage},
+			}},
+			{Action: batchv1.PodFailurePolicyActionIgnore, OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
+				{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
+			}},
+		}},
+		Template: pod,
 	}
 }
 
@@ -141,7 +164,7 @@ func (s Settings) pod(account, component string, last corev1.Container, first ..
 		security.FSGroupChangePolicy = new(corev1.FSGroupChangeOnRootMismatch)
 	}
 	volumes := []corev1.Volume{{Name: volumeWork, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse(workSize))}}}}
-	if component == componentJob {
+	if component == componentJob && len(first) > 0 {
 		volumes = append(volumes, corev1.Volume{Name: volumeSpool, VolumeSource: corev1.VolumeSource{
 			EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(spoolSize))},
 		}})
@@ -208,8 +231,8 @@ func (s Settings) windowArgs() []string {
 	return args
 }
 
-func (s Settings) extractArgs() []string {
-	args := append(s.sourceArgs(), "--window="+windowFile, "--out="+spoolFolder+"/records")
+func (s Settings) extractArgs(window ...string) []string {
+	args := append(append(s.sourceArgs(), window...), "--out="+spoolFolder+"/records")
 	if s.hmac() {
 		args = append(args, "--pseudonym-key-file="+pseudonymFolder+"/"+PseudonymKeyKey)
 	}

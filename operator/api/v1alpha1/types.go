@@ -86,6 +86,10 @@ type SegmentBridgeSpec struct {
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
+	// backfill reads a span of the past, once for each time that this is changed.
+	// +optional
+	Backfill *Backfill `json:"backfill,omitempty"`
+
 	// job is how the pods run.
 	// +optional
 	Job Job `json:"job,omitzero"`
@@ -276,6 +280,31 @@ type Retention struct {
 	ExpireAfter *metav1.Duration `json:"expireAfter,omitempty"`
 }
 
+// Backfill is a span of the past that is read beside the hourly job, in slices of equal length by several pods at the same time.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.until) || self.since < self.until",message="since is not before until: move since back, or leave until out"
+// +kubebuilder:validation:XValidation:rule="!has(self.until) || (self.until - self.since).getMinutes() >= self.shards",message="shards do not leave a minute for each slice: use fewer"
+type Backfill struct {
+	// since is where it begins. What Tekton Results has deleted by its retention policy is gone.
+	Since metav1.Time `json:"since"`
+
+	// until is where it ends: by default where the next hourly run begins to read.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+
+	// shards is how many slices there are. Each is a batch in the stage, and is tried again by itself.
+	// +optional
+	// +kubebuilder:default=8
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Shards int32 `json:"shards,omitempty"`
+
+	// parallelism is how many pods work at a time: by default 4, and 1 with a stage on a volume.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Parallelism int32 `json:"parallelism,omitempty"`
+}
+
 // Job is how the pods run.
 type Job struct {
 	// image is the one that the operator itself runs by default.
@@ -355,6 +384,32 @@ type SegmentBridgeStatus struct {
 	// lastRun is the last run that ended.
 	// +optional
 	LastRun *LastRun `json:"lastRun,omitempty"`
+
+	// backfill is how the back-fill that spec.backfill asks for goes.
+	// +optional
+	Backfill *BackfillStatus `json:"backfill,omitempty"`
+}
+
+// BackfillStatus is how a back-fill goes.
+type BackfillStatus struct {
+	// job is the name of its Job, which is removed a week after it has ended.
+	Job string `json:"job"`
+	// since and until bound what is read.
+	Since metav1.Time `json:"since"`
+	Until metav1.Time `json:"until"`
+	// shards is how many slices there are, of which succeeded and failed count those that have ended.
+	Shards    int32 `json:"shards"`
+	Succeeded int32 `json:"succeeded"`
+	Failed    int32 `json:"failed"`
+	// failedShards are the numbers of those that failed, such as "1,3-5". Slice 0 is the latest.
+	// +optional
+	FailedShards string `json:"failedShards,omitempty"`
+	// finished is when the last of them ended.
+	// +optional
+	Finished *metav1.Time `json:"finished,omitempty"`
+	// complete is whether all was read.
+	// +optional
+	Complete bool `json:"complete,omitempty"`
 }
 
 // Console is what the OpenShift console's telemetry was seen to be. A change counts once it has lasted.
