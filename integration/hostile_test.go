@@ -25,8 +25,7 @@ import (
 )
 
 // The memory that each container of the job may take, and all three of them in one
-// process, with what the operator tells the garbage collector. The mapped program comes
-// on top, which the kernel can take back.
+// process, with what the operator tells the garbage collector.
 const (
 	memoryLimit = 64 << 20
 	runLimit    = 96 << 20
@@ -335,7 +334,7 @@ func hostileProcess(t *testing.T, args ...string) measured {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Env = []string{"HOME=/nonexistent", "TMPDIR=" + t.TempDir(), "GOMEMLIMIT=48MiB", "GOMAXPROCS=2"}
+	cmd.Env = []string{"HOME=/nonexistent", "TMPDIR=" + t.TempDir(), "GOMEMLIMIT=40MiB", "GOMAXPROCS=2"}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
@@ -359,13 +358,13 @@ func hostileProcess(t *testing.T, args ...string) measured {
 	return r
 }
 
-// peakMemory watches the memory of a process, without the mapped program, until ctx is
-// done. What the kernel tells in the end counts that, and the memory of the parent as it
+// peakMemory watches the high-water mark of a process, the mapped program included, until
+// ctx is done. What the kernel tells in the end counts the memory of the parent too, as it
 // was at the start.
 func peakMemory(ctx context.Context, pid int) (peak int64) {
 	for ctx.Err() == nil {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		_, after, _ := bytes.Cut(status, []byte("RssAnon:"))
+		_, after, _ := bytes.Cut(status, []byte("VmHWM:"))
 		if fields := bytes.Fields(after); len(fields) > 0 {
 			if kib, err := strconv.ParseInt(string(fields[0]), 10, 64); err == nil {
 				peak = max(peak, kib<<10)

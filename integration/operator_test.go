@@ -44,11 +44,14 @@ func (p *operatorProcess) text() string {
 	return p.output.String()
 }
 
-// run starts `segment-bridge operator` under its service account.
+// run starts the operator under its service account, as `segment-bridge operator`, which becomes the program beside it.
 func (s *operatorSite) run() *operatorProcess {
 	s.t.Helper()
 	path, err := binary()
 	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := operatorBinary(); err != nil {
 		s.t.Fatal(err)
 	}
 	p := &operatorProcess{metrics: freeAddress(s.t), health: freeAddress(s.t)}
@@ -152,11 +155,15 @@ func TestOperatorLife(t *testing.T) {
 	s.awaitInstalled([]string{})
 	s.expectOthers(theirs)
 
+	before := len(p.text())
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
+	}
+	if after := p.text()[before:]; after == "" || strings.Contains(after, `"level":"ERROR"`) {
+		t.Errorf("after SIGTERM it wrote:\n%s", after)
 	}
 	s.expectSilence(p.text())
 }

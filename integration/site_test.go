@@ -265,22 +265,29 @@ func (s *site) loadEnv() []string {
 	return append(s.bucketEnv(), "SEGMENT_WRITE_KEY="+writeKey, "SEGMENT_BATCH_API="+s.address+"/v1/batch")
 }
 
-// binary is the program under test, built once.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "segment-bridge-binary-")
+// binary is the program under test, and operatorBinary the operator's, beside it. Each is built once.
+var (
+	binary         = sync.OnceValues(func() (string, error) { return build("segment-bridge") })
+	operatorBinary = sync.OnceValues(func() (string, error) { return build("segment-bridge-operator") })
+	programs       = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "segment-bridge-binary-") })
+)
+
+// build builds a program as for its image, where there is no C library, and returns its path.
+func build(program string) (string, error) {
+	dir, err := programs()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "segment-bridge")
-	// As for the image, where there is no C library; `make build` has compiled most of it.
-	build := exec.Command("go", "build", "-trimpath", "-tags", "timetzdata,grpcnotrace", "-o", path, "../cmd/segment-bridge")
+	path := filepath.Join(dir, program)
+	// As `make build` does, which has compiled most of it.
+	build := exec.Command("go", "build", "-trimpath", "-tags", "timetzdata,grpcnotrace", "-o", path, "../cmd/"+program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("build segment-bridge: %w: %s", err, out)
+		return "", fmt.Errorf("build %s: %w: %s", program, err, out)
 	}
 	return path, nil
-})
+}
 
 // result is what a process left.
 type result struct {
@@ -307,7 +314,7 @@ type summary struct {
 	Compacted    *stage.Compacted
 	Expired      *stage.Expired
 	Destinations []struct {
-		Name                                 string
+		Name                                 string `json:"destination"`
 		Batches, Events, Delivered, Rejected int64
 	}
 }
