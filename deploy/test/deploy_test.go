@@ -141,14 +141,14 @@ func TestOverlays(t *testing.T) {
 		if ids := slices.Sorted(maps.Keys(got)); !slices.Equal(ids, want) {
 			t.Errorf("%s has %q, want %q", overlay, ids, want)
 		}
-		if own, jobs := got.image(t); own != "segment-bridge:latest" || jobs != own {
+		if own, jobs := got.image(t); own != "segment-bridge-operator:latest" || jobs != "segment-bridge:latest" {
 			t.Errorf("%s: the operator runs %s and its jobs %s", overlay, own, jobs)
 		}
 	}
 }
 
-// An image that is set in an overlay is that of the jobs too.
-func TestImageOfOverlay(t *testing.T) {
+// The images that are set in an overlay are those of the operator and of the jobs.
+func TestImagesOfOverlay(t *testing.T) {
 	root := t.TempDir()
 	for _, folder := range []string{"crd", "operator", "overlays/plain"} {
 		if err := os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join("..", folder))); err != nil {
@@ -160,11 +160,14 @@ func TestImageOfOverlay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := strings.Replace(string(content), "newTag: latest", "newName: registry.example.com/mirror\n    newTag: v1.2.3", 1)
+	changed := string(content)
+	for _, name := range []string{"jobs", "operator"} {
+		changed = strings.Replace(changed, "newTag: latest", "newName: registry.example.com/"+name+"\n    newTag: v1.2.3", 1)
+	}
 	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if own, jobs := kustomize(t, filepath.Dir(file)).image(t); own != "registry.example.com/mirror:v1.2.3" || jobs != own {
+	if own, jobs := kustomize(t, filepath.Dir(file)).image(t); own != "registry.example.com/operator:v1.2.3" || jobs != "registry.example.com/jobs:v1.2.3" {
 		t.Errorf("the operator runs %s and its jobs %s", own, jobs)
 	}
 }
@@ -185,11 +188,12 @@ func TestHelmEqualsKustomize(t *testing.T) {
 
 func TestHelmValues(t *testing.T) {
 	got := helm(t, map[string]any{
-		"image":         map[string]any{"repository": "registry.example.com/mirror", "tag": "v1.2.3", "pullPolicy": "Always"},
+		"image":         map[string]any{"repository": "registry.example.com/jobs", "tag": "v1.2.3"},
+		"operatorImage": map[string]any{"repository": "registry.example.com/operator", "tag": "v1.2.4", "pullPolicy": "Always"},
 		"uiNamespace":   "ui",
 		"segmentBridge": map[string]any{"spec": map[string]any{"enabled": false, "stage": map[string]any{"s3": map[string]any{"bucket": "events"}}}},
 	})
-	if own, jobs := got.image(t); own != "registry.example.com/mirror:v1.2.3" || jobs != own {
+	if own, jobs := got.image(t); own != "registry.example.com/operator:v1.2.4" || jobs != "registry.example.com/jobs:v1.2.3" {
 		t.Errorf("the operator runs %s and its jobs %s", own, jobs)
 	}
 	if raw, err := yaml.Marshal(got[deployment]); err != nil || !strings.Contains(string(raw), "- --ui-namespace=ui") || !strings.Contains(string(raw), "imagePullPolicy: Always") {
