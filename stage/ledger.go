@@ -111,19 +111,11 @@ func (l *Ledger) head(ctx context.Context, cluster telemetry.Pseudonym) (all []e
 // Manifest returns the manifest of a batch, [ErrCorrupt] when it is not one or does
 // not fit its key, and [ErrNewer] when this release does not know its format.
 func (l *Ledger) Manifest(ctx context.Context, b Batch) (*Manifest, error) {
-	key := b.manifestKey()
-	text, err := l.read(ctx, key)
+	text, err := l.read(ctx, b.manifestKey())
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
-	var m Manifest
-	if err := decode(text, &m); err != nil {
-		return nil, corrupt("read manifest", key, err)
-	}
-	if err := m.check(b); err != nil {
-		return nil, corrupt("read manifest", key, err)
-	}
-	return &m, nil
+	return ParseManifest(b, text)
 }
 
 // A Range selects batches. The zero Range selects all.

@@ -82,14 +82,7 @@ func (l *Ledger) receiptAt(ctx context.Context, key, destination string, b Batch
 	if err != nil {
 		return nil, fmt.Errorf("read receipt: %w", err)
 	}
-	var r Receipt
-	if err := decode(text, &r); err != nil {
-		return nil, corrupt("read receipt", key, err)
-	}
-	if err := r.check(destination, b); err != nil {
-		return nil, corrupt("read receipt", key, err)
-	}
-	return &r, nil
+	return ParseReceipt(key, destination, b, text)
 }
 
 // PutReceipt writes a receipt; format and producer are filled in. A receipt is
