@@ -41,6 +41,7 @@ type lab struct {
 func TestInventory(t *testing.T) {
 	l := &lab{world.NewControlPlane(t), map[string]*rest.Config{}}
 	t.Run("platforms", l.testPlatforms)
+	t.Run("meshes", l.testMeshes)
 	t.Run("deployments", l.testDeployments)
 	t.Run("Gateway API", l.testGatewayAPI)
 	t.Run("Kong", l.testKong)
@@ -203,18 +204,29 @@ func (f findings) check(t *testing.T, want map[string]string) {
 // the test ends, so that the next one finds a cluster of its own.
 func (l *lab) build(t *testing.T, objects ...*unstructured.Unstructured) {
 	t.Helper()
-	made := map[string]bool{}
+	const (
+		there = iota + 1
+		ready
+	)
+	namespaces := map[string]int{"": ready, "kube-system": ready}
 	for _, object := range objects {
-		namespace := object.GetNamespace()
-		if namespace == "" || made[namespace] || namespace == "kube-system" {
-			continue
+		if object.GetKind() == "Namespace" {
+			l.make(t, object)
+			namespaces[object.GetName()] = there
 		}
-		made[namespace] = true
-		l.make(t, thing("v1", "Namespace", "", namespace))
-		l.make(t, thing("v1", "ServiceAccount", namespace, "default")) // as a controller would, for pods
 	}
 	for _, object := range objects {
-		l.make(t, object)
+		namespace := object.GetNamespace()
+		if namespaces[namespace] == 0 {
+			l.make(t, thing("v1", "Namespace", "", namespace))
+		}
+		if namespaces[namespace] != ready {
+			l.make(t, thing("v1", "ServiceAccount", namespace, "default")) // as a controller would, for pods
+		}
+		namespaces[namespace] = ready
+		if object.GetKind() != "Namespace" {
+			l.make(t, object)
+		}
 	}
 }
 
