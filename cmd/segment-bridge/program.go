@@ -52,7 +52,7 @@ and --strict was given. Each run prints one JSON summary on standard output.`,
 	}
 	root.AddCommand(
 		p.windowCommand(), p.extractCommand(), p.transformCommand(), p.loadCommand(),
-		p.runCommand(), p.replayCommand(), p.compactCommand(), p.expireCommand(), p.planCommand(), p.doctorCommand(),
+		p.runCommand(), p.replayCommand(), p.compactCommand(), p.expireCommand(), p.planCommand(), p.doctorCommand(), p.auditCommand(),
 		p.operatorCommand(), p.manifestsCommand(), p.demoCommand(),
 	)
 	return cli.Prepare(root, p.stdout, p.stderr, p.getenv)
