@@ -79,7 +79,7 @@ install: ## Install what the tests need and is missing, and start a Docker engin
 	@bash integration/install.sh
 
 .PHONY: servers
-servers: ## Build the real servers the tests run (Kubernetes, etcd, Tekton Results, MinIO, versitygw, OpenTelemetry's HEC) into a cache
+servers: ## Build the real servers the tests run (Kubernetes, etcd, Tekton Results, MinIO, versitygw, OpenTelemetry's receivers) into a cache
 	@go run ./integration/servers
 
 .PHONY: cluster-servers

@@ -188,6 +188,7 @@ func TestCheck(t *testing.T) {
 				receiver.Reply(tt.reply)
 			}
 			d, _ := newDestination(t, receiver, func(o *otlp.Options) {
+				o.Gzip = true // an empty request is not packed
 				o.Headers = map[string]secret.Secret{"Authorization": secret.New(tt.token)}
 			})
 			err := d.Check(t.Context())

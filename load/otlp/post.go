@@ -103,7 +103,7 @@ func (d *Destination) attempt(ctx context.Context, body []byte) (a answer, after
 		req.Header.Set(name, value.Reveal())
 	}
 	req.Header.Set("Content-Type", mediaType)
-	if d.gzip {
+	if d.gzip && len(body) > 0 {
 		req.Header.Set("Content-Encoding", "gzip")
 	}
 	d.requests.Add(1)

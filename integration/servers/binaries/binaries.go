@@ -39,6 +39,7 @@ var Servers = []Server{
 	{Name: "minio", Folder: "minio", Module: "github.com/minio/minio", Package: "github.com/minio/minio"},
 	{Name: "versitygw", Folder: "versitygw", Module: "github.com/versity/versitygw", Package: "github.com/versity/versitygw/cmd/versitygw"},
 	{Name: "splunkhec", Folder: "splunkhec", Module: splunkhec, Package: splunkhec},
+	{Name: "otlp", Folder: "otlp", Module: otlp, Package: otlp},
 }
 
 // ClusterServers are those that a whole cluster takes beside them.
@@ -67,6 +68,7 @@ const (
 	tekton     = "github.com/tektoncd/pipeline"
 	coredns    = "github.com/segment-bridge/segment-bridge/integration/servers/coredns"   // a main of ours: see there
 	splunkhec  = "github.com/segment-bridge/segment-bridge/integration/servers/splunkhec" // likewise
+	otlp       = "github.com/segment-bridge/segment-bridge/integration/servers/otlp"      // likewise
 )
 
 // kubernetes is one of Kubernetes' programs: without the stamp its clients would see v0.0.0-master.
