@@ -8,6 +8,9 @@ COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE     ?= segment-bridge:$(VERSION)
 OPERATOR_IMAGE ?= segment-bridge-operator:$(VERSION)
 BENCHTIME ?= 2s
+BENCHROUNDS ?= 5
+RUNS      ?= 20000
+EVENTS    ?= 1000000
 FUZZTIME  ?= 30s
 SEEDS     ?= 1000000
 DURATION  ?= 0
@@ -107,8 +110,12 @@ verify: ## Fail when a generated file is not what `make generate` writes
 	if ! sums | diff "$$before" -; then echo "these files were stale and are fresh now: commit them" >&2; exit 1; fi
 
 .PHONY: bench
-bench: ## Run the benchmarks (BENCHTIME=2s)
-	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(call packages_with,^func Benchmark)
+bench: install servers ## Compare with what machine and servers can do, and print one table (RUNS=20000, EVENTS=1000000, BENCHROUNDS=5; an idle machine, please)
+	go test -tags integration -timeout 0 -run '^$$' -bench Against -benchtime $(BENCHROUNDS)x ./integration/bench -runs $(RUNS) -events $(EVENTS) -results $(CURDIR)/bin/bench.json
+
+.PHONY: bench-packages
+bench-packages: ## Run the packages' own benchmarks (BENCHTIME=2s)
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $$(grep -rlE --include='*_test.go' --exclude-dir=.git --exclude-dir=integration '^func Benchmark' . | xargs -r -n1 dirname | sort -u)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser of outside bytes, one after the other (FUZZTIME=30s each)
