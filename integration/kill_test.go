@@ -20,8 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minio/minio-go/v7"
-
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
@@ -139,18 +137,6 @@ func (v *victim) pass() {
 		panic(http.ErrAbortHandler)
 	}
 	v.points++
-}
-
-// keys returns the keys of all objects.
-func (v *victim) keys() []string {
-	var keys []string
-	for info := range v.bucket.Client.ListObjects(v.t.Context(), v.bucket.Name, minio.ListObjectsOptions{Recursive: true}) {
-		if info.Err != nil {
-			v.t.Error(info.Err)
-		}
-		keys = append(keys, info.Key)
-	}
-	return keys
 }
 
 // start runs a command until it ends or is killed, and reports whether it ended

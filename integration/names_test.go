@@ -74,15 +74,25 @@ func (s *site) received() []byte {
 	return all
 }
 
+// keys returns the keys of all objects in the bucket.
+func (s *site) keys() []string {
+	s.t.Helper()
+	var keys []string
+	for info := range s.bucket.Client.ListObjects(s.t.Context(), s.bucket.Name, minio.ListObjectsOptions{Recursive: true}) {
+		if info.Err != nil {
+			s.t.Error(info.Err)
+		}
+		keys = append(keys, info.Key)
+	}
+	return keys
+}
+
 // readBucket returns every object, and its key.
 func (s *site) readBucket() map[string][]byte {
 	s.t.Helper()
 	contents := map[string][]byte{}
-	for info := range s.bucket.Client.ListObjects(s.t.Context(), s.bucket.Name, minio.ListObjectsOptions{Recursive: true}) {
-		if info.Err != nil {
-			s.t.Fatal(info.Err)
-		}
-		object, err := s.bucket.Client.GetObject(s.t.Context(), s.bucket.Name, info.Key, minio.GetObjectOptions{})
+	for _, key := range s.keys() {
+		object, err := s.bucket.Client.GetObject(s.t.Context(), s.bucket.Name, key, minio.GetObjectOptions{})
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -90,7 +100,7 @@ func (s *site) readBucket() map[string][]byte {
 		if err := errors.Join(err, object.Close()); err != nil {
 			s.t.Fatal(err)
 		}
-		contents[info.Key] = append([]byte(info.Key+"\n"), unpack(s.t, info.Key, content)...)
+		contents[key] = append([]byte(key+"\n"), unpack(s.t, key, content)...)
 	}
 	if len(contents) == 0 {
 		s.t.Error("the bucket is empty")

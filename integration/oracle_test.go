@@ -117,20 +117,29 @@ func (o oracle) installation(events map[string]event, m map[string]any) {
 	created := at(m, "metadata", "creationTimestamp")
 	properties := map[string]any{"namespaceHash": o.hash("unknown")}
 	o.add(events, m, "-started", "Operator Deployment Started", created, properties)
-	if status, reason := condition(m, "Ready"); status == "True" {
-		ready := time.Time{}
-		conditions, _ := get(m, "status", "conditions").([]any)
-		for _, c := range conditions {
-			if get(c, "type") == "Ready" {
-				ready = at(c, "lastTransitionTime")
-			}
+	since := time.Time{} // when Ready became what it is
+	conditions, _ := get(m, "status", "conditions").([]any)
+	for _, c := range conditions {
+		if get(c, "type") == "Ready" {
+			since = at(c, "lastTransitionTime")
 		}
-		o.add(events, m, "-completed", "Operator Deployment Completed", ready, with(properties, map[string]any{
-			"startTime": created.Format(time.RFC3339), "completionTime": ready.Format(time.RFC3339),
-			"durationSeconds": ready.Sub(created).Seconds(), "status": reason,
-		}))
 	}
+	status, reason := condition(m, "Ready")
+	late, deleted := created.Add(installTime), at(m, "metadata", "deletionTimestamp")
+	switch {
+	case status == "True":
+		o.add(events, m, "-completed", "Operator Deployment Completed", since, with(properties, map[string]any{
+			"startTime": created.Format(time.RFC3339), "completionTime": since.Format(time.RFC3339),
+			"durationSeconds": since.Sub(created).Seconds(), "status": reason,
+		}))
+	case deleted.IsZero() && !since.After(late):
+		o.add(events, m, "-failed", "Operator Deployment Failed", late, with(properties, map[string]any{"status": reason}))
+	}
+	o.add(events, m, "-removal-started", "Operator Removal Started", deleted, properties)
 }
+
+// installTime is how long an installation may take, unless the program is told otherwise.
+const installTime = 2 * time.Hour
 
 // add adds an event that lies within the window. Of two copies of a run, the one
 // that was read later in its life has more tasks.
