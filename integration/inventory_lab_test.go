@@ -286,6 +286,9 @@ func (l *lab) gone(groups map[string]bool) (bool, error) {
 		return false, err
 	}
 	for _, d := range left.Items {
+		if d.GetDeletionTimestamp() != nil {
+			return false, nil
+		}
 		_, group, _ := strings.Cut(d.GetName(), ".")
 		delete(groups, group)
 	}
