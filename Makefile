@@ -3,8 +3,8 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+VERSION   := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null || echo dev))
+COMMIT    := $(or $(COMMIT),$(shell git rev-parse HEAD 2>/dev/null || echo unknown))
 IMAGE     ?= segment-bridge:$(VERSION)
 OPERATOR_IMAGE ?= segment-bridge-operator:$(VERSION)
 BENCHTIME ?= 2s
