@@ -30,34 +30,17 @@ import (
 // What an image may have at most, as it is pulled and as it lies on a node.
 const (
 	packedLimit   = 20_000_000
-	unpackedLimit = 50_000_000
+	unpackedLimit = 40_000_000
 )
 
-// The image holds the program and CA certificates, and nothing else; it runs as nobody, without network, rights or a
-// file system to write to; and it trusts the certificates in it, and no others.
+// The images hold their program and CA certificates, and nothing else; they run as nobody, without network, rights or a
+// file system to write to; and they trust the certificates in them, and no others.
 func TestImage(t *testing.T) {
 	image := fmt.Sprintf("segment-bridge-test:%d", os.Getpid())
 	container := fmt.Sprintf("segment-bridge-test-%d", os.Getpid())
-	makeImage(t, image)
-	inspected := inspect(t, image)
-	if c := inspected.Config; c.User != "65532:65532" || !slices.Equal(c.Entrypoint, []string{"/segment-bridge"}) || c.Cmd != nil {
-		t.Errorf("the image runs %q %q as %q", c.Entrypoint, c.Cmd, c.User)
-	}
-	packed := packedSize(t, image)
-	if packed > packedLimit || inspected.Size > unpackedLimit {
-		t.Errorf("the image has %d bytes packed and %d unpacked, want at most %d and %d", packed, inspected.Size, packedLimit, unpackedLimit)
-	}
-	t.Logf("the image has %d bytes packed and %d unpacked", packed, inspected.Size)
-
-	version, err := docker(t, "run", "--rm", "--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges", image, "version")
-	label := inspected.Config.Labels
-	want := fmt.Sprintf("segment-bridge %s (commit %s)\n", label["org.opencontainers.image.version"], label["org.opencontainers.image.revision"])
-	if err != nil || string(version) != want {
-		t.Errorf("version is %q, error %v, want %q", version, err, want)
-	}
-	if files := filesOf(t, image); !slices.Equal(files, []string{"etc/ssl/certs/ca-certificates.crt", "segment-bridge"}) {
-		t.Errorf("the image holds %q", files)
-	}
+	makeImages(t, image)
+	checkImage(t, image, "segment-bridge")
+	checkImage(t, operatorImage(image), "segment-bridge-operator")
 
 	t.Run("certificates", func(t *testing.T) {
 		receiver := newReceiver(t)
@@ -89,11 +72,35 @@ func TestImage(t *testing.T) {
 			t.Errorf("an image sent something to a server that it does not trust:\n%s", out)
 		}
 		trusting := image + "-trusting"
-		makeImage(t, trusting, "CA_CERTS="+ca)
+		makeImages(t, trusting, "CA_CERTS="+ca)
 		if out, err := run(trusting); err != nil || len(receiver.Events()) == 0 {
 			t.Errorf("an image did not send to a server whose certificate is in it: %v\n%s", err, out)
 		}
 	})
+}
+
+// checkImage checks what is in an image and how it is run.
+func checkImage(t *testing.T, image, program string) {
+	t.Helper()
+	inspected := inspect(t, image)
+	if c := inspected.Config; c.User != "65532:65532" || !slices.Equal(c.Entrypoint, []string{"/" + program}) || c.Cmd != nil {
+		t.Errorf("%s: the image runs %q %q as %q", program, c.Entrypoint, c.Cmd, c.User)
+	}
+	packed := packedSize(t, image)
+	if packed > packedLimit || inspected.Size > unpackedLimit {
+		t.Errorf("%s: the image has %d bytes packed and %d unpacked, want at most %d and %d", program, packed, inspected.Size, packedLimit, unpackedLimit)
+	}
+	t.Logf("%s: the image has %d bytes packed and %d unpacked", program, packed, inspected.Size)
+
+	version, err := docker(t, "run", "--rm", "--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges", image, "version")
+	label := inspected.Config.Labels
+	want := fmt.Sprintf("%s %s (commit %s)\n", label["org.opencontainers.image.title"], label["org.opencontainers.image.version"], label["org.opencontainers.image.revision"])
+	if err != nil || string(version) != want || !strings.HasPrefix(want, program+" ") {
+		t.Errorf("%s: version is %q, error %v, want %q", program, version, err, want)
+	}
+	if files := filesOf(t, image); !slices.Equal(files, []string{"etc/ssl/certs/ca-certificates.crt", program}) {
+		t.Errorf("%s: the image holds %q", program, files)
+	}
 }
 
 // refusals hears of each connection that did not come about; the first is remembered.
@@ -110,19 +117,24 @@ func (r refusals) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// makeImage builds an image as an administrator does. It goes with the test.
-func makeImage(t *testing.T, image string, arguments ...string) {
+// makeImages builds the images as an administrator does: that of the job, and that of the operator. They go with the test.
+func makeImages(t *testing.T, image string, arguments ...string) {
 	t.Helper()
-	build := exec.CommandContext(t.Context(), "make", append([]string{"-C", "..", "image", "IMAGE=" + image}, arguments...)...)
+	made := []string{"IMAGE=" + image, "OPERATOR_IMAGE=" + operatorImage(image)}
+	build := exec.CommandContext(t.Context(), "make", slices.Concat([]string{"-C", "..", "image"}, made, arguments)...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("make image: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "docker", "image", "rm", "--force", image).CombinedOutput(); err != nil {
-			t.Errorf("remove the image: %v: %s", err, out)
+		remove := exec.CommandContext(context.WithoutCancel(t.Context()), "docker", "image", "rm", "--force", image, operatorImage(image))
+		if out, err := remove.CombinedOutput(); err != nil {
+			t.Errorf("remove the images: %v: %s", err, out)
 		}
 	})
 }
+
+// operatorImage is the operator's that is made along with the job's.
+func operatorImage(image string) string { return "operator-of-" + image }
 
 func docker(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
