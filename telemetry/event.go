@@ -17,12 +17,6 @@ const MaxMessageIDBytes = 99
 // anonymousID is the identity of every event: nobody.
 const anonymousID = "anonymous"
 
-// A Property is one named value of an event.
-type Property struct {
-	Name  string
-	Value Value
-}
-
 // An Event is one thing that happened in a cluster.
 type Event struct {
 	// Name is the name of the event in the tracking plan.

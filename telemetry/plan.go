@@ -44,6 +44,9 @@ type PropertySpec struct {
 	// Nullable allows null; Optional allows the property to be left out.
 	Nullable bool `json:"nullable,omitempty"`
 	Optional bool `json:"optional,omitempty"`
+	// PayloadOnly keeps the property out of the columns of staged files: it is in the
+	// payload alone.
+	PayloadOnly bool `json:"payloadOnly,omitempty"`
 	// Reason says why the property is collected, Source where it is read. Question
 	// is the one that it answers, when that is not plainly the event's.
 	Reason   string `json:"reason"`
@@ -138,13 +141,14 @@ func NewPlan(name string, events ...EventSpec) (*Plan, error) {
 func (p *Plan) Event(name string) *EventSpec { return p.byName[name] }
 
 // Columns returns every property of the plan once, in the order of first mention,
-// as it is first listed. Properties of the same name have the same type.
+// as it is first listed; those that are in the payload alone are left out. Properties of
+// the same name have the same type.
 func (p *Plan) Columns() []PropertySpec {
 	var columns []PropertySpec
 	seen := map[string]bool{}
 	for _, e := range p.Events {
 		for _, property := range e.Properties {
-			if !seen[property.Name] {
+			if !seen[property.Name] && !property.PayloadOnly {
 				seen[property.Name] = true
 				columns = append(columns, property)
 			}

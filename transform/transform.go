@@ -67,7 +67,9 @@ func (t *Transformer) Record(r record.Record, emit func(*telemetry.Event) error)
 		return t.namespace(r, emit)
 	case *record.Installation:
 		return t.installation(r, emit)
-	default: // Record is sealed, and these are its four types
+	case *record.Inventory:
+		return t.inventory(r, emit)
+	default: // Record is sealed, and these are its five types
 		return nil
 	}
 }

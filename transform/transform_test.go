@@ -210,6 +210,49 @@ func TestEmitErrorStops(t *testing.T) {
 }
 
 // compare transforms r and checks the events against the plan and against want.
+func TestInventory(t *testing.T) {
+	metrics := []telemetry.Property{
+		{Name: "platformDistributionOutcome", Value: telemetry.EnumValue(record.OutcomeForbidden)},
+		{Name: "kubernetesVersion", Value: telemetry.IntegerValue(1)}, // what every event has comes with the report
+		{Name: "kubernetesVersionOutcome", Value: telemetry.EnumValue(record.OutcomeError)},
+		{Name: "nodeCount", Value: telemetry.IntegerValue(20)},
+		{Name: "mixedArchitectures", Value: telemetry.BooleanValue(false)},
+	}
+	const values = " platformDistributionOutcome=forbidden nodeCount=20 mixedArchitectures=false"
+	cluster := names(t).Cluster().String()
+	second := func(at time.Time) time.Time { return at.Add(time.Second) }
+	for _, test := range []struct {
+		name         string
+		since, until time.Time
+		want         string // messageID and time; "" is no event
+	}{
+		{"an ordinary run", at(8, 17), at(12, 17), "2026-03-01T12:00:00Z 12:00"},
+		{"the same hour again", at(8, 17), at(12, 59), "2026-03-01T12:00:00Z 12:00"},
+		{"the end of the hour", at(8, 0), at(12, 0), "2026-03-01T11:00:00Z 11:00"},
+		{"a moment later", at(8, 0), second(at(12, 0)), "2026-03-01T12:00:00Z 12:00"},
+		{"a short window", at(12, 20), at(12, 40), "2026-03-01T12:20:00Z 12:20"},
+		{"a short window with a fraction", at(12, 20).Add(time.Millisecond), at(12, 40), "2026-03-01T12:20:01Z 12:20"},
+		{"a window without a whole second", at(12, 20).Add(time.Millisecond), second(at(12, 20)), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := config(t)
+			c.Window = record.Window{Since: test.since, Until: test.until}
+			var got string
+			err := transform.New(c).Record(&record.Inventory{Taken: test.until, Metrics: metrics}, func(e *telemetry.Event) error {
+				got += describe(e)
+				return catalogue.Plan().Check(e)
+			})
+			want := ""
+			if test.want != "" {
+				want = "Cluster Inventory " + cluster + "-inventory-" + test.want + values
+			}
+			if got != want || err != nil {
+				t.Errorf("got  %s, %v\nwant %s", got, err, want)
+			}
+		})
+	}
+}
+
 func compare(t *testing.T, r record.Record, want []string) {
 	t.Helper()
 	var got []string

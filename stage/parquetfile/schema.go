@@ -5,7 +5,7 @@
 // The columns follow from the tracking plan: message_id, event and timestamp, then
 // every property of the plan under its name in snake_case, and the whole track
 // call as JSON in payload. A property that an event does not have, or has as null,
-// is null.
+// is null. Some properties of the plan have no column: they are in the payload alone.
 package parquetfile
 
 import (
@@ -49,9 +49,11 @@ const pageBytes = 256 << 10
 type Schema struct {
 	plan    *telemetry.Plan
 	parquet *parquet.Schema
-	columns map[string]int // by name of property
+	columns map[string]int // by name of property; noColumn of one in the payload alone
 	width   int
 }
+
+const noColumn = -1
 
 // NewSchema returns the schema that follows from the plan. It is an error when two
 // properties would share a column.
@@ -64,6 +66,11 @@ func NewSchema(plan *telemetry.Plan) (*Schema, error) {
 	g.add(columnEvent, words(parquet.String()))
 	g.add(columnTimestamp, parquet.Timestamp(parquet.Microsecond))
 	s := &Schema{plan: plan, columns: map[string]int{}}
+	for _, e := range plan.Events {
+		for _, p := range e.Properties {
+			s.columns[p.Name] = noColumn
+		}
+	}
 	for _, p := range plan.Columns() {
 		name := snake(p.Name)
 		if g.has(name) || name == columnPayload || name == columnReason {

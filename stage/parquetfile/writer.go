@@ -53,7 +53,7 @@ func (w *Writer) Write(e *telemetry.Event) error {
 		if !ok {
 			return fmt.Errorf("write Parquet: property %q is not in the plan", p.Name)
 		}
-		if !p.Value.IsNull() {
+		if column != noColumn && !p.Value.IsNull() {
 			row[column] = w.value(p.Value).Level(0, 1, column)
 		}
 	}

@@ -26,6 +26,7 @@ const (
 	DeploymentFailed     = "Operator Deployment Failed"
 	RemovalStarted       = "Operator Removal Started"
 	Heartbeat            = "Segment Bridge Heartbeat"
+	Inventory            = "Cluster Inventory"
 )
 
 // The properties.

@@ -98,6 +98,12 @@ func events() []telemetry.EventSpec {
 			Source:   "the extraction itself", Since: since010,
 			Properties: with(sourceOutcomes()),
 		},
+		{
+			Name: Inventory, MessageID: "<clusterIdHash>-inventory-<timestamp>", Timestamp: "the hour in which the window ends",
+			Question: "In which environments is the product used?",
+			Source:   "the cluster as a whole, looked at once each run", Since: since010,
+			Properties: with(inventoryProperties()),
+		},
 	}
 }
 

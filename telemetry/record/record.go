@@ -15,7 +15,7 @@ import (
 )
 
 // A Record is what was learnt about one object: *PipelineRun, *Component,
-// *Namespace or *Installation.
+// *Namespace, *Installation or, of the cluster as a whole, *Inventory.
 type Record interface {
 	// Touches reports whether anything that the record tells of may have happened
 	// within the window. Extraction drops the other records.
@@ -132,6 +132,24 @@ func (i *Installation) Touches(w Window) bool {
 	return w.Contains(i.Created) || w.Contains(i.Deleted) || w.Contains(i.ReadySince) || i.Ready != StatusTrue
 }
 
+// An Inventory is what the cluster was like at one time.
+type Inventory struct {
+	// Taken is when it was looked at.
+	Taken time.Time `json:"taken"`
+	// Metrics are the properties of its event, but for those of every event. Each value is
+	// a word of a closed list, a number, a truth or a version.
+	Metrics []telemetry.Property `json:"metrics"`
+}
+
+// Freshness is how long after the end of a window the cluster may be looked at for it.
+// What it was like at the end of an older one, nobody knows any more.
+const Freshness = time.Hour
+
+// Touches implements Record.
+func (i *Inventory) Touches(w Window) bool {
+	return !i.Taken.Before(w.Since) && i.Taken.Before(w.Until.Add(Freshness))
+}
+
 type kind string
 
 const (
@@ -139,9 +157,11 @@ const (
 	kindComponent    kind = "Component"
 	kindNamespace    kind = "Namespace"
 	kindInstallation kind = "Installation"
+	kindInventory    kind = "Inventory"
 )
 
 func (*PipelineRun) record() kind  { return kindPipelineRun }
 func (*Component) record() kind    { return kindComponent }
 func (*Namespace) record() kind    { return kindNamespace }
 func (*Installation) record() kind { return kindInstallation }
+func (*Inventory) record() kind    { return kindInventory }

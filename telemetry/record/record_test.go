@@ -24,6 +24,7 @@ func TestRecordsCannotHoldText(t *testing.T) {
 		reflect.TypeFor[record.ConditionStatus](): true,
 		reflect.TypeFor[record.RunReason]():       true,
 		reflect.TypeFor[record.InstallReason]():   true,
+		reflect.TypeFor[[]telemetry.Property]():   true, // a Value has no type for text
 	}
 	for _, r := range everyKind(t) {
 		for field := range reflect.TypeOf(r).Elem().Fields() {
@@ -50,6 +51,18 @@ func TestWindow(t *testing.T) {
 	} {
 		if got := w.Contains(test.at); got != test.want {
 			t.Errorf("window contains %s: %t", test.at, got)
+		}
+	}
+}
+
+func TestInventoryTouches(t *testing.T) {
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	w := record.Window{Since: noon.Add(-4 * time.Hour), Until: noon}
+	for after, want := range map[time.Duration]bool{
+		-5 * time.Hour: false, -4 * time.Hour: true, 0: true, 20 * time.Minute: true, record.Freshness - 1: true, record.Freshness: false, 30 * 24 * time.Hour: false,
+	} {
+		if got := (&record.Inventory{Taken: noon.Add(after)}).Touches(w); got != want {
+			t.Errorf("looked at %s after the end of the window: touches is %t", after, got)
 		}
 	}
 }
@@ -99,5 +112,8 @@ func everyKind(t testing.TB) []record.Record {
 			UID: uid, Namespace: hidden, Created: at, Deleted: at.Add(time.Hour), Ready: record.StatusFalse,
 			ReadySince: at.Add(time.Minute), ReadyReason: record.ParseInstallReason([]byte("ApplyFailed")),
 		},
+		&record.Inventory{Taken: at, Metrics: []telemetry.Property{
+			{Name: "podCount", Value: telemetry.IntegerValue(50)}, {Name: "mixedArchitectures", Value: telemetry.BooleanValue(true)},
+		}},
 	}
 }

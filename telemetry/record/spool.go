@@ -29,6 +29,7 @@ type line struct {
 	Component    *Component    `json:"component,omitempty"`
 	Namespace    *Namespace    `json:"namespace,omitempty"`
 	Installation *Installation `json:"installation,omitempty"`
+	Inventory    *Inventory    `json:"inventory,omitempty"`
 }
 
 func (l line) record() (Record, error) {
@@ -44,6 +45,9 @@ func (l line) record() (Record, error) {
 	}
 	if l.Installation != nil {
 		found = append(found, l.Installation)
+	}
+	if l.Inventory != nil {
+		found = append(found, l.Inventory)
 	}
 	if len(found) != 1 {
 		return nil, errors.New("line does not hold exactly one record")
@@ -94,6 +98,8 @@ func (w *Writer) Write(r Record) error {
 		l.Namespace = r
 	case *Installation:
 		l.Installation = r
+	case *Inventory:
+		l.Inventory = r
 	}
 	if err := w.json.Encode(l); err != nil {
 		return fmt.Errorf("write record: %w", err)
