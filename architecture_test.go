@@ -46,6 +46,7 @@ var rules = []rule{
 	{from: "load", never: []string{"k8s.io", "github.com/minio"}, why: "a destination has no business with the cluster or the bucket's protocol"},
 	{from: "audit", never: []string{"extract", "transform", "load", "operator"}, why: "an auditor needs the stage alone"},
 	{from: "operator", never: []string{"extract", "transform", "load"}, why: "the operator runs the verbs as containers"},
+	{from: "cmd/segment-bridge", never: []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes", "k8s.io/client-go/informers"}, why: "the operator is a program of its own, so that the job's is small"},
 }
 
 // wiring is where packages meet: it reaches anything and nothing reaches it.
@@ -104,6 +105,9 @@ func TestImportsSeesViolations(t *testing.T) {
 		"the operator reaches a verb":        {"operator/controller", module + "/extract", true},
 		"a package reaches cmd":              {"audit", module + "/cmd/segment-bridge", true},
 		"cmd wires":                          {"cmd/segment-bridge", module + "/load", false},
+		"the job links the operator":         {"cmd/segment-bridge", "sigs.k8s.io/controller-runtime/pkg/client", true},
+		"the job links every kind there is":  {"cmd/segment-bridge", "k8s.io/client-go/kubernetes/scheme", true},
+		"the operator links it":              {"cmd/segment-bridge-operator", "sigs.k8s.io/controller-runtime/pkg/client", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
