@@ -50,7 +50,7 @@ var rules = []rule{
 }
 
 // wiring is where packages meet: it reaches anything and nothing reaches it.
-var wiring = []string{"cmd", "integration"}
+var wiring = []string{"cmd", "examples", "integration"}
 
 func TestImports(t *testing.T) {
 	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Deps", "./...")
@@ -167,7 +167,7 @@ func TestPseudonymizersAreMadeWhereNamesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, place := range misplaced {
-		t.Errorf("%s: only extract and cmd turn names into pseudonyms", place)
+		t.Errorf("%s: only extract, cmd and examples turn names into pseudonyms", place)
 	}
 	if len(declared) < 2 {
 		t.Errorf("telemetry says %v in %q only: were the functions renamed?", makers, declared)
@@ -183,6 +183,7 @@ func TestPseudonymizersSeesViolations(t *testing.T) {
 		"load/segment/bad.go":         maker,
 		"extract/kube/good.go":        maker,
 		"cmd/segment-bridge/good.go":  maker,
+		"examples/minimal/good.go":    maker,
 		"integration/good.go":         maker,
 		"transform/good_test.go":      maker,
 		"transform/testdata/saved.go": maker,
@@ -217,7 +218,7 @@ func mentions(root fs.FS) (declared, misplaced []string, err error) {
 			}
 			return nil
 		}
-		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(path.Dir(name), "test") || within(name, "extract", "cmd", "integration") {
+		if path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(path.Dir(name), "test") || within(name, "extract", "cmd", "examples", "integration") {
 			return nil
 		}
 		source, err := fs.ReadFile(root, name)
