@@ -89,26 +89,24 @@ func (c *cluster) manifest(m *stage.Manifest) {
 		c.head = m
 	}
 	c.coverage.Add(m.Coverage)
-	c.producer[plainOr(m.Producer.Name+" "+m.Producer.Version)] = true
-	c.schemes[schemeOf(&m.Extract)] = true
+	c.producer[c.audit.shown(m.Producer.Name+" "+m.Producer.Version)] = true
+	c.schemes[c.audit.shown(schemeOf(&m.Extract))] = true
 	for _, v := range m.Violations {
 		c.LeftOut += v.Count
 	}
 }
 
-// plainOr returns a text that is made of plain words, or a word for one that is not.
-func plainOr(s string) string {
-	for word := range strings.FieldsSeq(s) {
-		if !isPlain(word) {
-			return "unknown"
-		}
+// shown returns a text of the bucket that is to be in the report, unless it is longer or of other characters
+// than this program writes. Names in it are masked.
+func (a *auditor) shown(s string) string {
+	odd := func(c rune) bool { return !strings.ContainsRune(" .,:;()/+-_", c) && !isPlain(string(c)) }
+	if s == "" || len(s) > 100 || strings.ContainsFunc(s, odd) {
+		return "(something else)"
 	}
-	return s
+	return a.names.mask(s)
 }
 
-func schemeOf(r *record.Report) string {
-	return plainOr(strings.TrimSpace(string(r.Scheme) + " " + r.KeyID))
-}
+func schemeOf(r *record.Report) string { return strings.TrimSpace(string(r.Scheme) + " " + r.KeyID) }
 
 // finish checks what only all batches together show.
 func (c *cluster) finish(ctx context.Context) error {

@@ -129,7 +129,9 @@ func (b *batch) delivery(ctx context.Context, destination string, receipts []*st
 	sum.Rejected = min(newest.Rejected, rows)
 	sum.Delivered = rows - sum.Rejected
 	sum.Assurance[first.Assurance] = sum.Delivered
-	addAll(sum.Reasons, newest.Reasons)
+	for reason, n := range newest.Reasons {
+		sum.Reasons[a.shown(reason)] += n
+	}
 	if sum.SentAgain > 0 {
 		a.notice(Finding{
 			Kind: SentAgain, Key: b.ReceiptKey(destination), Count: sum.SentAgain,

@@ -57,13 +57,11 @@ func newFigures() *figures {
 
 const secondsADay = 24 * 60 * 60
 
-// add counts an event, whose properties keep to the plan.
+// add counts what an event says, whose properties keep to the plan.
 func (f *figures) add(e *telemetry.Event) {
-	day := e.Time.Unix() / secondsADay
-	f.events[dayOf{day, e.Name}]++
 	switch e.Name {
 	case catalogue.PipelineRunCompleted:
-		key := pipelinesOf{day, cmp.Or(property(e, catalogue.PipelineType).String(), "none")}
+		key := pipelinesOf{e.Time.Unix() / secondsADay, cmp.Or(property(e, catalogue.PipelineType).String(), "none")}
 		p := f.pipelines[key]
 		if p == nil {
 			p = &pipelines{outcomes: map[string]int64{}}

@@ -3,7 +3,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/stage"
@@ -207,9 +206,10 @@ type Occurrence struct {
 type Sample struct {
 	Event string `json:"event"`
 	// Key and Row are where it is.
-	Key     string          `json:"key"`
-	Row     int64           `json:"row"`
-	Payload json.RawMessage `json:"payload"`
+	Key string `json:"key"`
+	Row int64  `json:"row"`
+	// Payload is the track call, byte for byte.
+	Payload string `json:"payload"`
 
 	time time.Time
 	id   string

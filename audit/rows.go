@@ -121,15 +121,17 @@ func (r *rows) one(row parquetfile.Row) error {
 	el := r.layout.events[string(name)]
 	if el == nil {
 		tally(r.counts, name)
+		r.countDay(at, "(not in the plan)")
 		r.breaks("", "the event is not listed")
 		return r.searchAll(row)
 	}
 	r.counts[el.spec.Name]++
+	r.countDay(at, el.spec.Name)
 	r.event.Name, r.event.MessageID, r.event.Time, r.event.Cluster = el.spec.Name, string(id), at, r.manifest.Cluster
 	fine := r.conforms(row, el)
-	same := false
+	same, equal := false, false
 	if fine {
-		same, fine = r.samePayload(row, el)
+		same, equal = r.samePayload(row, el)
 	}
 	before := r.hits.total
 	var err error
@@ -139,7 +141,7 @@ func (r *rows) one(row parquetfile.Row) error {
 		err = r.searchAll(row)
 	}
 	if fine && r.figures != nil {
-		r.count(row, el, r.hits.total == before)
+		r.count(row, el, equal && r.hits.total == before)
 	}
 	return err
 }
@@ -298,12 +300,19 @@ func (r *rows) differs(text string) {
 	})
 }
 
+// countDay counts an event, whatever else is wrong with it.
+func (r *rows) countDay(at time.Time, event string) {
+	if r.figures != nil {
+		r.figures.events[dayOf{at.Unix() / secondsADay, event}]++
+	}
+}
+
 // count adds a row to what the report adds up.
 func (r *rows) count(row parquetfile.Row, el *eventLayout, clean bool) {
 	r.figures.add(&r.event)
 	if _, ok := r.figures.samples[el.spec.Name]; !ok && clean {
 		r.figures.samples[el.spec.Name] = Sample{
-			Event: el.spec.Name, Key: r.found.key, Row: r.row, Payload: bytes.Clone(row.Text(r.reader.Payload)),
+			Event: el.spec.Name, Key: r.found.key, Row: r.row, Payload: string(row.Text(r.reader.Payload)),
 			time: r.event.Time, id: r.event.MessageID,
 		}
 	}
@@ -436,6 +445,9 @@ func (n *nameHits) findings(key string) []Finding {
 	all := n.byWay.all()
 	for i := range all {
 		all[i].Key = key
+		if all[i].Row == 0 {
+			all[i].Count = 0 // it is about no rows
+		}
 	}
 	return all
 }

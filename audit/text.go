@@ -142,8 +142,11 @@ func (p *page) reproduced(r *Report) {
 	}
 }
 
-// maxShown is how many small groups of a sort a person gets to see.
-const maxShown = 3
+// How many small groups, and notices of a kind, a person gets to see.
+const (
+	maxShown   = 3
+	maxNotices = 5
+)
 
 func (p *page) small(r *Report) {
 	p.title("SMALL GROUPS, of fewer than %d", r.K)
@@ -162,8 +165,16 @@ func (p *page) notices(r *Report) {
 		return
 	}
 	p.title("NOTICES, which are worth knowing")
+	seen := map[Kind]int{}
 	for _, f := range r.Notices {
-		p.line("  %s: %s", heading(f), f.Text)
+		if seen[f.Kind]++; seen[f.Kind] <= maxNotices || f.Kind == NameNotSearched {
+			p.line("  %s: %s", heading(f), f.Text)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(seen)) {
+		if more := seen[kind] - maxNotices; more > 0 && kind != NameNotSearched {
+			p.line("  %s: %d more, which --format json lists", kind, more)
+		}
 	}
 }
 
