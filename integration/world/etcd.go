@@ -7,6 +7,7 @@ package world
 import (
 	"context"
 	"fmt"
+	"path"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,12 @@ type (
 		Header struct {
 			Revision int64 `json:"revision,string"`
 		} `json:"header"`
+	}
+	etcdTransaction struct {
+		Success []etcdOperation `json:"success"`
+	}
+	etcdOperation struct {
+		Put etcdPut `json:"requestPut"`
 	}
 	etcdCompaction struct {
 		Revision int64 `json:"revision,string"`
@@ -47,14 +54,36 @@ func (c *Cluster) CompactNow(ctx context.Context) error {
 
 // Plant puts objects, given as JSON, into the API server's storage exactly as they are: with the UID, the times and the
 // status they have, which the server lets nobody choose, and without its checks. Each needs a UID and a
-// creationTimestamp. It works for namespaces and custom resources, and replaces what is there. Thousands take seconds.
+// creationTimestamp. It works for namespaces, pods, services, EndpointSlices and custom resources, and replaces what is
+// there. Ten thousands take seconds.
 func (c *Cluster) Plant(ctx context.Context, objects ...[]byte) error {
-	return concurrently(ctx, len(objects), func(ctx context.Context, i int) error {
+	puts := make([]etcdPut, len(objects))
+	for i, text := range objects {
 		var object unstructured.Unstructured
-		if err := object.UnmarshalJSON(objects[i]); err != nil {
+		if err := object.UnmarshalJSON(text); err != nil {
 			return fmt.Errorf("plant object %d: %w", i, err)
 		}
-		return c.plant(ctx, &object)
+		var err error
+		if puts[i], err = c.seed(&object); err != nil {
+			return err
+		}
+	}
+	// As much as etcd takes in a transaction.
+	const most, size = 100, 1 << 20
+	var batches []etcdTransaction
+	room := 0
+	for _, put := range puts {
+		if room -= len(put.Value); room < 0 || len(batches[len(batches)-1].Success) == most {
+			batches, room = append(batches, etcdTransaction{}), size-len(put.Value)
+		}
+		last := &batches[len(batches)-1]
+		last.Success = append(last.Success, etcdOperation{put})
+	}
+	return concurrently(ctx, len(batches), func(ctx context.Context, i int) error {
+		if err := post(ctx, c.etcd+"/v3/kv/txn", batches[i], &struct{}{}); err != nil {
+			return fmt.Errorf("plant objects: %w", err)
+		}
+		return nil
 	})
 }
 
@@ -62,27 +91,30 @@ func (c *Cluster) Plant(ctx context.Context, objects ...[]byte) error {
 func (c *Cluster) Backdate(ctx context.Context, object *unstructured.Unstructured, created time.Time) error {
 	object = object.DeepCopy()
 	object.SetCreationTimestamp(metav1.NewTime(created))
-	return c.plant(ctx, object)
-}
-
-func (c *Cluster) plant(ctx context.Context, object *unstructured.Unstructured) error {
-	mapping, err := c.mapping(object.GroupVersionKind())
+	seed, err := c.seed(object)
 	if err != nil {
 		return err
 	}
+	_, err = c.put(ctx, string(seed.Key), seed.Value)
+	return err
+}
+
+// seed returns what the API server would have in etcd for an object.
+func (c *Cluster) seed(object *unstructured.Unstructured) (etcdPut, error) {
+	mapping, err := c.mapping(object.GroupVersionKind())
+	if err != nil {
+		return etcdPut{}, err
+	}
 	key := etcdKey(mapping.Resource.GroupResource(), object.GetNamespace(), object.GetName())
 	if created := object.GetCreationTimestamp(); object.GetUID() == "" || created.IsZero() {
-		return fmt.Errorf("plant %s: it needs a UID and a creationTimestamp", key)
+		return etcdPut{}, fmt.Errorf("plant %s: it needs a UID and a creationTimestamp", key)
 	}
 	object.SetResourceVersion("")
 	value, err := object.MarshalJSON()
 	if err != nil {
-		return fmt.Errorf("plant %s: %w", key, err)
+		return etcdPut{}, fmt.Errorf("plant %s: %w", key, err)
 	}
-	if _, err := c.put(ctx, key, value); err != nil {
-		return fmt.Errorf("plant %s: %w", key, err)
-	}
-	return nil
+	return etcdPut{Key: []byte(key), Value: value}, nil
 }
 
 // put stores a value in etcd and returns the revision that this made.
@@ -95,13 +127,13 @@ func (c *Cluster) put(ctx context.Context, key string, value []byte) (revision i
 // etcdKey is where the API server keeps an object: built-in resources without their group, cluster-scoped ones without
 // a namespace.
 func etcdKey(resource schema.GroupResource, namespace, name string) string {
-	key := "/registry/"
-	if resource.Group != "" {
-		key += resource.Group + "/"
+	folder := resource.Resource
+	switch resource {
+	case schema.GroupResource{Resource: "services"}:
+		folder = "services/specs"
+	case schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"}:
+	default:
+		folder = path.Join(resource.Group, folder)
 	}
-	key += resource.Resource + "/"
-	if namespace != "" {
-		key += namespace + "/"
-	}
-	return key + name
+	return path.Join("/registry", folder, namespace, name)
 }
