@@ -14,7 +14,6 @@ import (
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/segment-bridge/segment-bridge/telemetry"
 )
@@ -159,7 +158,7 @@ func options(schema *parquet.Schema, plan string) []parquet.WriterOption {
 		schema,
 		// No version of the program: the same events make the same bytes.
 		parquet.CreatedBy("segment-bridge", "1", format),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.Compression(newCodec()),
 		parquet.DataPageVersion(1),
 		parquet.PageBufferSize(pageBytes),
 		parquet.MaxRowsPerRowGroup(maxRowsPerGroup),
