@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package operator installs the job that collects and delivers telemetry, as a SegmentBridge resource asks for it, and
-// removes all of it when telemetry is off. It runs in a manager of its own (`segment-bridge operator`) or in that of
+// removes all of it when telemetry is off. It runs in a manager of its own (`segment-bridge-operator`) or in that of
 // another operator: see [SetupWithManager].
 //
 // The reconciler is level-based. Each time anything changes that it looks at it goes through the same steps: look at the
