@@ -97,7 +97,7 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	if log, unset := Logger(c); unset == nil && format(c) == "json" {
 		log.ErrorContext(ctx, "ended with an error", "error", err)
 	} else {
-		fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+		_, _ = fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err) // nobody is left to be told
 	}
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
