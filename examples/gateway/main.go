@@ -83,7 +83,7 @@ func run(s *settings, logger *slog.Logger, out io.Writer) error {
 	}
 	var pushes latency
 	if s.rules {
-		return json.NewEncoder(out).Encode(kube.Rules(clusterProviders(reader)...))
+		return json.NewEncoder(out).Encode(append(kube.Rules(clusterProviders(reader)...), kube.ClusterIDRules()...))
 	}
 	reporter, err := newReporter(s, replicas, reader, &pushes, logger)
 	if err != nil {

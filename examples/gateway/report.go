@@ -25,7 +25,6 @@ import (
 	"github.com/segment-bridge/segment-bridge/load/splunk"
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/host"
-	"github.com/segment-bridge/segment-bridge/telemetry/identity"
 	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 )
 
@@ -60,11 +59,11 @@ func newReporter(s *settings, replicas ctrl.Manager, reader *kube.Client, pushes
 	return telemetry.NewReporter(telemetry.Config{
 		Product: product, Version: version, Since: since, Signals: []string{startSignal}, Period: s.period, Logger: logger,
 		Identity: func(ctx context.Context) (*telemetry.Pseudonymizer, error) {
-			cluster, err := identity.Resolve(ctx, reader, identity.Options{})
+			cluster, err := reader.ClusterID(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return telemetry.NewPseudonymizer(cluster.ClusterID.Reveal())
+			return telemetry.NewPseudonymizer(cluster)
 		},
 		Providers: providers, Destinations: destinations,
 		Consent: telemetry.Consent{

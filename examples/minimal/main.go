@@ -7,19 +7,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	runnable "sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/segment-bridge/segment-bridge/load/otlp"
 	"github.com/segment-bridge/segment-bridge/load/secret"
 	"github.com/segment-bridge/segment-bridge/telemetry"
-	"github.com/segment-bridge/segment-bridge/telemetry/identity"
 	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 )
 
@@ -36,13 +37,13 @@ func newReporter(manager ctrl.Manager, logger *slog.Logger) (*telemetry.Reporter
 		return nil, err
 	}
 	return telemetry.NewReporter(telemetry.Config{
-		Product: "acme-controller", Version: "1.0.0", Since: "1.0.0", Logger: logger,
+		Product: "acme-controller", Version: "1.0.0", Since: "1.0.0", Signals: []string{"start"}, Logger: logger,
 		Identity: func(ctx context.Context) (*telemetry.Pseudonymizer, error) {
-			cluster, err := identity.Resolve(ctx, client, identity.Options{})
+			cluster, err := client.ClusterID(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return telemetry.NewPseudonymizer(cluster.ClusterID.Reveal())
+			return telemetry.NewPseudonymizer(cluster)
 		},
 		Providers:    []telemetry.Provider{kube.Platform(client), kube.Versions(client), kube.Objects(client)},
 		Destinations: []telemetry.Destination{vendor},
@@ -72,7 +73,11 @@ func run(logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := manager.Add(reporter); err != nil {
+	start := runnable.RunnableFunc(func(ctx context.Context) error {
+		_, _ = reporter.Report(ctx, "start") // the reporter logs what is wrong: that telemetry fails is no reason to end
+		return nil
+	})
+	if err := errors.Join(manager.Add(reporter), manager.Add(start)); err != nil {
 		return err
 	}
 	work := reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) { return reconcile.Result{}, nil })

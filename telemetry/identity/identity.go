@@ -97,10 +97,11 @@ func Resolve(ctx context.Context, api Getter, options Options) (Identity, error)
 		}
 	}
 	if id == "" {
-		var err error
-		if id, err = clusterID(ctx, api); err != nil {
-			return Identity{}, fmt.Errorf("find the cluster ID: %w", err)
+		found, err := Cluster(ctx, api)
+		if err != nil {
+			return Identity{}, err
 		}
+		id = found.Reveal()
 	}
 	if kubernetes == "" {
 		var version struct {
@@ -112,6 +113,16 @@ func Resolve(ctx context.Context, api Getter, options Options) (Identity, error)
 		kubernetes = version.GitVersion
 	}
 	return identity(id, konflux, kubernetes), nil
+}
+
+// Cluster returns the ID of the cluster behind api for programs that no product publishes one for: that of OpenShift, else
+// the UID of namespace kube-system.
+func Cluster(ctx context.Context, api Getter) (ClusterID, error) {
+	id, err := clusterID(ctx, api)
+	if err != nil {
+		return ClusterID{}, fmt.Errorf("find the cluster ID: %w", err)
+	}
+	return NewClusterID(id), nil
 }
 
 // identity drops versions that do not look like versions.
