@@ -258,5 +258,19 @@ func (p program) deliver(
 		defer bar.Close()
 		d.progress = func(s load.Summary) { _ = bar.Set64(s.Delivered + s.Rejected) }
 	}
+	if s.Empty, err = empty(ctx, ledger); err != nil {
+		return err
+	}
+	if s.Empty {
+		log.Warn("nothing is staged here: either nothing was yet, or --stage names another place than transform's")
+	}
 	return d.load(ctx, ledger, s, selected)
+}
+
+// empty reports whether a stage has no batch at all.
+func empty(ctx context.Context, ledger *stage.Ledger) (bool, error) {
+	for _, err := range ledger.Batches(ctx, stage.Range{}) {
+		return false, err
+	}
+	return true, nil
 }

@@ -34,6 +34,8 @@ type summary struct {
 	Staged   *stagedSummary        `json:"staged,omitempty"`
 	// Damaged names the objects of the stage that could not be used, and what to do.
 	Damaged []string `json:"damaged,omitempty"`
+	// Empty says that there was nothing to deliver because nothing is staged at all.
+	Empty bool `json:"empty,omitempty"`
 	// Destinations says what was delivered where.
 	Destinations []load.Summary   `json:"destinations,omitempty"`
 	Compacted    *stage.Compacted `json:"compacted,omitempty"`
