@@ -133,7 +133,7 @@ func (s *site) checkGiven(p *pod, settings install.Settings) {
 		}
 	}
 	for container, given := range p.given {
-		if !strings.Contains(given, "GOMEMLIMIT=48MiB") {
+		if !strings.Contains(given, "GOMEMLIMIT=40MiB") {
 			s.t.Errorf("container %s has no limit for its memory", container)
 		}
 	}
