@@ -26,8 +26,8 @@ type Options struct {
 // window to emit. It returns one report for each source that was asked.
 //
 // A source that fails does not stop the others, unless the options are strict; if not
-// one of them can be read, the error is [ErrAllFailed]. An error of emit, and
-// the end of ctx, stop everything.
+// one of them can be read, the error is [ErrAllFailed], and says what is wrong with
+// the first. An error of emit, and the end of ctx, stop everything.
 func Run(
 	ctx context.Context, sources []Source, window record.Window, options Options, emit func(record.Record) error,
 ) ([]record.SourceReport, error) {
@@ -37,6 +37,7 @@ func Run(
 	}
 	reports := make([]record.SourceReport, 0, len(sources))
 	read, failed := 0, 0
+	var first record.SourceReport // of those that failed
 	for _, source := range sources {
 		report, err := runOne(ctx, source, window, options.Timeout, emit)
 		reports = append(reports, report)
@@ -45,7 +46,9 @@ func Run(
 		}
 		switch {
 		case report.Failed():
-			failed++
+			if failed++; failed == 1 {
+				first = report
+			}
 		case report.Outcome == record.OutcomeOK:
 			read++
 		}
@@ -55,7 +58,7 @@ func Run(
 		}
 	}
 	if failed > 0 && read == 0 {
-		return reports, ErrAllFailed
+		return reports, fmt.Errorf("%w; %s: %s", ErrAllFailed, first.Name, first.Error)
 	}
 	return reports, nil
 }

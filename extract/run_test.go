@@ -137,7 +137,7 @@ func TestRun(t *testing.T) {
 				{Outcome: record.OutcomeError, Error: errPanic.Error()},
 				failed(record.OutcomeAbsent, "list konfluxes: absent (HTTP 404)"),
 			},
-			"some", ErrAllFailed.Error(),
+			"some", "no source could be read; kube/pipelineruns: not done within 1m0s: look at the load of the server, or allow more with --source-timeout",
 		},
 	}
 	names := []record.SourceName{record.SourcePipelineRuns, record.SourceComponents, record.SourceResults}
