@@ -15,7 +15,7 @@ const (
 	spoolSize = "128Mi"
 
 	// With the collector told to stay below 40 MiB, and the mapped program of 20 MiB counted, extract, transform and load peak at
-	// 25, 41 and 35 MiB on 600 MB of objects that nobody should have made (TestHostileFiles), and at 29, 57 and 49 MiB on a million
+	// 26, 50 and 38 MiB on 600 MB of objects that nobody should have made (TestHostileFiles), and at 29, 57 and 51 MiB on a million
 	// runs at once. Memory does not grow with their number beyond that.
 	goMemory    = "40MiB"
 	memory      = "64Mi"
