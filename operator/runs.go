@@ -127,7 +127,9 @@ type summary struct {
 // hear adds to run what a container said, and returns what failed in it.
 func hear(run *v1alpha1.LastRun, container string, end *corev1.ContainerStateTerminated) (words []string) {
 	var s summary
-	understood := json.Unmarshal([]byte(end.Message), &s) == nil
+	// One that ended before it could leave a summary has the end of its log there: each line is an object.
+	said := strings.TrimSpace(end.Message)
+	understood := json.Unmarshal([]byte(said[strings.LastIndex(said, "\n")+1:]), &s) == nil
 	run.Staged += s.Staged.Events
 	run.Rejected += s.Staged.Rejected
 	for _, d := range s.Destinations {

@@ -55,6 +55,11 @@ func TestOutcome(t *testing.T) {
 			"false 0 0 0 0 [] load ended with exit code 1",
 		},
 		{
+			"a log", jobThat(batchv1.JobFailed, ""),
+			[]corev1.ContainerStatus{terminated("window", 1, "Error", `{"level":"WARN","msg":"endpoint is http"}`+"\n"+`{"level":"ERROR","msg":"ended with an error","error":"list manifests: HTTP 403"}`+"\n")},
+			"false 0 0 0 0 [] window: list manifests: HTTP 403",
+		},
+		{
 			"sources twice", jobThat(batchv1.JobComplete, ""),
 			[]corev1.ContainerStatus{terminated("extract", 0, "", `{"degraded":["results","components","results","<b>"]}`)},
 			"true 0 0 0 0 [components results]",
