@@ -21,7 +21,7 @@ func FuzzFlags(f *testing.F) {
 	for _, value := range []string{"", "0x7fffffffffffffffff", "1e400", "-1", "true", "24h", "2026-01-01", "a,b", "\"a", "file:///tmp/stage", "\x00"} {
 		f.Add(value)
 	}
-	p := program{stdout: io.Discard, stderr: io.Discard, now: time.Now}
+	p := program{stdout: io.Discard, stderr: io.Discard, now: time.Now, getenv: func(string) (string, bool) { return "", false }}
 	f.Fuzz(func(_ *testing.T, value string) {
 		for _, c := range p.root().Commands() {
 			c.Flags().VisitAll(func(flag *pflag.Flag) {
@@ -39,7 +39,7 @@ func FuzzDestination(f *testing.F) {
 		f.Add(value, "https://api.example/v1/batch")
 		f.Add(value, "http://u:p@[::1]:99999/%zz")
 	}
-	p := program{stdout: io.Discard, stderr: io.Discard, now: time.Now}
+	p := program{stdout: io.Discard, stderr: io.Discard, now: time.Now, getenv: func(string) (string, bool) { return "", false }}
 	log := slog.New(slog.DiscardHandler)
 	f.Fuzz(func(t *testing.T, value, url string) {
 		flags := destinationFlags{url: url, dryRun: true}
