@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/segment-bridge/segment-bridge/extract"
-	"github.com/segment-bridge/segment-bridge/extract/kube"
 	"github.com/segment-bridge/segment-bridge/extract/results"
 	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/stage"
@@ -121,7 +120,7 @@ func (d *doctor) examine(ctx context.Context) {
 }
 
 // identity checks whose cluster it is, and that its names can be hidden.
-func (d *doctor) identity(ctx context.Context, client *kube.Client) {
+func (d *doctor) identity(ctx context.Context, client *clusterClient) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var notes notes
@@ -143,7 +142,7 @@ func (d *doctor) identity(ctx context.Context, client *kube.Client) {
 }
 
 // source checks that a source can be read, by reading a little of it.
-func (d *doctor) source(ctx context.Context, client *kube.Client, s selection) {
+func (d *doctor) source(ctx context.Context, client *clusterClient, s selection) {
 	names, err := telemetry.NewPseudonymizer("doctor") // what is read goes nowhere
 	if err != nil {
 		d.found("source "+s.kind, err, "")
@@ -156,6 +155,10 @@ func (d *doctor) source(ctx context.Context, client *kube.Client, s selection) {
 		}
 		for _, source := range client.Sources(names) {
 			d.list(ctx, source)
+		}
+	case "inventory":
+		if client != nil {
+			d.inventory(ctx, client, names)
 		}
 	case "results":
 		d.results(ctx, names)

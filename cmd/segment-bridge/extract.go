@@ -31,7 +31,7 @@ pseudonyms as they are read; nothing else of an object is kept. The folder given
 ends well, and is the input of transform.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return p.summarise(c, func(ctx context.Context, log *slog.Logger, s *summary) error {
-				x, err := sources.prepare(ctx, log)
+				x, err := sources.prepare(ctx, p.now, log)
 				if err != nil {
 					return err
 				}

@@ -48,8 +48,8 @@ func TestUsage(t *testing.T) {
 	}{
 		{args: []string{"run"}, want: "--stage is required, environment variable SEGMENT_BRIDGE_STAGE"},
 		{args: []string{"run", "--stage", stage, "--source", "dir:" + dir}, want: "--cluster-id is required with --source dir"},
-		{args: []string{"run", "--stage", stage, "--source", "cluster"}, want: "use kube, results or dir:PATH"},
-		{args: []string{"run", "--stage", stage, "--source", "dir:"}, want: "use kube, results or dir:PATH"},
+		{args: []string{"run", "--stage", stage, "--source", "cluster"}, want: "use kube, inventory, results or dir:PATH"},
+		{args: []string{"run", "--stage", stage, "--source", "dir:"}, want: "use kube, inventory, results or dir:PATH"},
 		{args: []string{"run", "--stage", "ftp://x", "--source", "dir:" + dir, "--cluster-id", "c"}, want: "file://"},
 		{args: []string{"run", "--stage", stage, "--destination", "kafka"}, want: "use segment, file:PATH or stdout"},
 		{args: []string{"run", "--stage", stage, "--destination", "segment"}, want: "SEGMENT_WRITE_KEY"},

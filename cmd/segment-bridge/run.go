@@ -76,7 +76,7 @@ func (p program) runAll(ctx context.Context, flags *runFlags, s *summary, log *s
 }
 
 func (p program) extractAndStage(ctx context.Context, flags *runFlags, ledger *stage.Ledger, s *summary, log *slog.Logger) error {
-	x, err := flags.sources.prepare(ctx, log)
+	x, err := flags.sources.prepare(ctx, p.now, log)
 	if err != nil {
 		return err
 	}

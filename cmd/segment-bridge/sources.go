@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,13 +24,13 @@ import (
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
-const sourceUsage = "what to read, repeatable: kube (the cluster), results (Tekton Results), dir:PATH (saved objects)"
+const sourceUsage = "what to read, repeatable: kube (what happened in the cluster), inventory (what the cluster is like), results (Tekton Results), dir:PATH (saved objects)"
 
 var defaultSources = []string{"kube", "results"}
 
 // selection is one value of --source.
 type selection struct {
-	kind string // kube, results or dir
+	kind string // kube, inventory, results or dir
 	path string // of dir
 }
 
@@ -37,28 +38,32 @@ type selection struct {
 // Results after it, in whatever order they are given: a run that is pruned between
 // the two reads is then seen at least once.
 func parseSources(values []string) ([]selection, error) {
-	var kubes, others, archives []selection
+	var kubes, inventories, others, archives []selection
 	for _, value := range values {
 		kind, path, _ := strings.Cut(value, ":")
 		switch {
 		case value == "kube":
 			kubes = []selection{{kind: kind}}
+		case value == "inventory":
+			inventories = []selection{{kind: kind}}
 		case value == "results":
 			archives = []selection{{kind: kind}}
 		case kind == "dir" && path != "":
 			others = append(others, selection{kind, path})
 		default:
-			return nil, cli.Usagef("--source %q is not known: use kube, results or dir:PATH", value)
+			return nil, cli.Usagef("--source %q is not known: use kube, inventory, results or dir:PATH", value)
 		}
 	}
-	all := append(append(kubes, others...), archives...)
+	all := slices.Concat(kubes, inventories, others, archives)
 	if len(all) == 0 {
-		return nil, cli.Usagef("no source is given: use --source kube, --source results or --source dir:PATH")
+		return nil, cli.Usagef("no source is given: use --source kube, --source inventory, --source results or --source dir:PATH")
 	}
 	return all, nil
 }
 
-// sourceNames returns the names under which the selected sources report.
+// sourceNames returns the names under which the selected sources report, of those that can
+// be asked for a time that has passed. What the cluster was like when it was not looked at
+// cannot: that makes no window longer.
 func sourceNames(selected []selection) []record.SourceName {
 	var names []record.SourceName
 	for _, s := range selected {
@@ -123,7 +128,7 @@ type extraction struct {
 }
 
 // prepare finds out which cluster this is, and builds the sources.
-func (s *sourceFlags) prepare(ctx context.Context, log *slog.Logger) (*extraction, error) {
+func (s *sourceFlags) prepare(ctx context.Context, now func() time.Time, log *slog.Logger) (*extraction, error) {
 	selected, err := parseSources(s.sources)
 	if err != nil {
 		return nil, err
@@ -149,6 +154,12 @@ func (s *sourceFlags) prepare(ctx context.Context, log *slog.Logger) (*extractio
 		switch sel.kind {
 		case "kube":
 			x.sources = append(x.sources, client.Sources(names)...)
+		case "inventory":
+			source, err := client.inventory(names, now)
+			if err != nil {
+				return nil, err
+			}
+			x.sources = append(x.sources, source)
 		case "dir":
 			x.sources = append(x.sources, dir.New(sel.path, names))
 		case "results":
@@ -163,7 +174,7 @@ func (s *sourceFlags) prepare(ctx context.Context, log *slog.Logger) (*extractio
 }
 
 // identify finds out which cluster this is; client may be nil.
-func (s *sourceFlags) identify(ctx context.Context, client *kube.Client, log *slog.Logger) (identity.Identity, error) {
+func (s *sourceFlags) identify(ctx context.Context, client *clusterClient, log *slog.Logger) (identity.Identity, error) {
 	var api identity.Getter
 	if client != nil {
 		api = client
@@ -194,10 +205,10 @@ func (s *sourceFlags) resultsSettings() results.Config {
 }
 
 // client returns a client of the cluster, or nil when nothing is asked of it.
-func (s *sourceFlags) client(selected []selection) (*kube.Client, error) {
+func (s *sourceFlags) client(selected []selection) (*clusterClient, error) {
 	needed := s.clusterID == ""
 	for _, sel := range selected {
-		needed = needed || sel.kind == "kube"
+		needed = needed || sel.kind == "kube" || sel.kind == "inventory"
 		if sel.kind == "dir" && s.clusterID == "" {
 			return nil, cli.Usagef("--cluster-id is required with --source dir: saved objects do not say which cluster they come from")
 		}
@@ -213,7 +224,7 @@ func (s *sourceFlags) client(selected []selection) (*kube.Client, error) {
 	if err != nil {
 		return nil, cli.Usage(err)
 	}
-	return client, nil
+	return &clusterClient{client, config}, nil
 }
 
 func (s *sourceFlags) pseudonymizer(id identity.Identity) (*telemetry.Pseudonymizer, error) {
@@ -237,11 +248,13 @@ func (s *sourceFlags) pseudonymizer(id identity.Identity) (*telemetry.Pseudonymi
 	return names, nil
 }
 
-// sourceNames returns the names under which the sources report.
+// sourceNames returns the names under which the sources report, as [sourceNames] does.
 func (x *extraction) sourceNames() []record.SourceName {
-	names := make([]record.SourceName, len(x.sources))
-	for i, source := range x.sources {
-		names[i] = source.Name()
+	var names []record.SourceName
+	for _, source := range x.sources {
+		if name := source.Name(); name != record.SourceInventory {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -5,6 +5,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 
 	"k8s.io/client-go/rest"
@@ -32,4 +33,18 @@ func Config(kubeconfig string) (*rest.Config, error) {
 		return nil, fmt.Errorf("read the kubeconfig: pass --kubeconfig, set KUBECONFIG, or run in a pod: %w", err)
 	}
 	return config, nil
+}
+
+// HTTPClient returns a client that authenticates itself to the API server that config
+// tells of, and the server's address, for what reads it without this package.
+func HTTPClient(config *rest.Config) (*http.Client, string, error) {
+	address, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, "", fmt.Errorf("make an HTTP client of the API server: check the kubeconfig: %w", err)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, "", fmt.Errorf("make an HTTP client of the API server: check the kubeconfig: %w", err)
+	}
+	return client, address.String(), nil
 }

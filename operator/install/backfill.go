@@ -106,7 +106,8 @@ func jobOf(name string, spec batchv1.JobSpec) *batchv1.Job {
 	}
 }
 
-func (s Settings) validateBackfill(b Backfill, now time.Time) error {
+// validate returns what is wrong with the back-fill at any time, joined.
+func (b Backfill) validate() error {
 	var errs []error
 	wrong := func(bad bool, format string, args ...any) {
 		if bad {
@@ -114,17 +115,28 @@ func (s Settings) validateBackfill(b Backfill, now time.Time) error {
 		}
 	}
 	wrong(b.Shards < 1 || b.Shards > MaxShards, "shards are not from 1 to %d", MaxShards)
-	wrong(b.Parallelism < 1, "parallelism is less than 1")
-	if b.Since.IsZero() || !b.Since.Before(b.Until) {
-		wrong(true, "since is not before until (%s): move it back", b.Until.UTC().Format(time.RFC3339))
-		return errors.Join(errs...)
+	wrong(b.Parallelism < 0, "parallelism is less than 1")
+	switch {
+	case b.Until.IsZero():
+	case !b.Since.Before(b.Until):
+		wrong(true, "since is not before until (%s): move since back", b.Until.UTC().Format(time.RFC3339))
+	default:
+		wrong(b.Until.Sub(b.Since) < time.Duration(b.Shards)*time.Minute, "shards do not leave a minute for each slice: use fewer")
 	}
-	wrong(b.Until.After(now), "until is in the future: leave it out, and the hourly job reads on from where the back-fill ends")
-	wrong(b.Until.Sub(b.Since) < time.Duration(b.Shards)*time.Minute, "shards do not leave a minute for each slice: use fewer")
+	return errors.Join(errs...)
+}
+
+// validateBackfill returns what is wrong with a back-fill that is complete, at the time now.
+func (s Settings) validateBackfill(b Backfill, now time.Time) error {
+	errs := []error{b.validate()}
+	if b.Until.After(now) {
+		errs = append(errs, errors.New("the back-fill: until is in the future: leave it out, and the hourly job reads on from where the back-fill ends"))
+	}
 	if r := s.Spec.Retention; r != nil && r.ExpireAfter != nil {
-		kept := now.Add(-r.ExpireAfter.Duration)
-		wrong(b.Since.Before(kept), "since is before %s, and spec.retention.expireAfter has removed what was staged of that time: it would be sent again",
-			kept.UTC().Format(time.RFC3339))
+		if kept := now.Add(-r.ExpireAfter.Duration); b.Since.Before(kept) {
+			errs = append(errs, fmt.Errorf("the back-fill: since is before %s, and spec.retention.expireAfter has removed what was staged of that time: it would be sent again",
+				kept.UTC().Format(time.RFC3339)))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -104,6 +104,10 @@ func (s Settings) image() string {
 
 func (s Settings) kube() bool { return s.Spec.Sources.Kube == nil || *s.Spec.Sources.Kube }
 
+func (s Settings) inventory() bool {
+	return s.Spec.Sources.Inventory == nil || *s.Spec.Sources.Inventory
+}
+
 func (s Settings) hmac() bool { return s.Spec.Pseudonyms.Scheme == v1alpha1.SchemeHMAC }
 
 func (s Settings) maintained() bool {

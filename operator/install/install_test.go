@@ -362,6 +362,11 @@ func TestBackfill(t *testing.T) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
+	present := s
+	present.Spec.Sources.Kube, present.Results = new(bool), nil
+	if _, err := install.BackfillJob(present, b.Complete(s, now), now); err == nil || !strings.Contains(err.Error(), "nothing that it could read") {
+		t.Errorf("error %v of a back-fill that would read the present alone", err)
+	}
 	if _, err := install.LoadJob(s, 0); err == nil {
 		t.Error("no loaders are enough")
 	}
@@ -390,9 +395,11 @@ func TestValidate(t *testing.T) {
 		change func(*install.Settings)
 		want   string
 	}{
-		"no cluster ID":        {func(s *install.Settings) { s.ClusterID = "" }, "spec.clusterID"},
-		"no image":             {func(s *install.Settings) { s.Image = "" }, "spec.job.image"},
-		"nothing to read":      {func(s *install.Settings) { s.Spec.Sources.Kube, s.Results = new(bool), nil }, "nothing to read"},
+		"no cluster ID": {func(s *install.Settings) { s.ClusterID = "" }, "spec.clusterID"},
+		"no image":      {func(s *install.Settings) { s.Image = "" }, "spec.job.image"},
+		"nothing to read": {func(s *install.Settings) {
+			s.Spec.Sources.Kube, s.Spec.Sources.Inventory, s.Results = new(bool), new(bool), nil
+		}, "nothing to read"},
 		"unknown container":    {func(s *install.Settings) { s.Spec.Job.Resources = map[string]corev1.ResourceRequirements{"laod": {}} }, `"laod"`},
 		"retention and window": {func(s *install.Settings) { s.Spec.Window.MaxLookback = &metav1.Duration{Duration: 9528 * time.Hour} }, "expireAfter"},
 		"lookback and longest": {func(s *install.Settings) { s.Spec.Window.MaxLookback = &metav1.Duration{Duration: 5 * time.Hour} }, "maxLookback"},

@@ -52,7 +52,7 @@ const (
 func (s Settings) cronJob() *batchv1.CronJob {
 	window := s.container(ContainerWindow, s.windowArgs(), append(s.clusterEnv(), s.stageEnv()...),
 		mount(volumeSpool, spoolFolder), s.stageMount(true))
-	pod := s.pod(CronJob, componentJob, s.load(), window, s.extract("--window="+windowFile), s.transform())
+	pod := s.pod(CronJob, componentJob, s.load(), window, s.extract(append(s.nowArgs(), "--window="+windowFile)...), s.transform())
 	pod.Spec.Volumes = append(pod.Spec.Volumes, s.extractVolumes()...)
 	return s.cron(CronJob, componentJob, cmp.Or(s.Spec.Schedule, strconv.Itoa(s.jitter(60))+" * * * *"), pod)
 }
@@ -217,10 +217,18 @@ func (s Settings) sourceArgs() []string {
 	return args
 }
 
+// nowArgs are of the source that knows the present alone: a back-fill has no use for it.
+func (s Settings) nowArgs() []string {
+	if s.inventory() {
+		return []string{"--source=inventory"}
+	}
+	return nil
+}
+
 const windowFile = spoolFolder + "/window.json"
 
 func (s Settings) windowArgs() []string {
-	args := append(s.sourceArgs(), "--out="+windowFile)
+	args := append(append(s.sourceArgs(), s.nowArgs()...), "--out="+windowFile)
 	duration := func(flag string, d *metav1.Duration) {
 		if d != nil {
 			args = append(args, flag+"="+d.Duration.String())

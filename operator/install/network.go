@@ -47,7 +47,7 @@ func policy(name, component string, egress []networkingv1.NetworkPolicyEgressRul
 
 func (s Settings) jobEgress() []networkingv1.NetworkPolicyEgressRule {
 	rules := s.stageEgress()
-	if s.kube() || s.Results != nil && s.Results.Namespace == "" {
+	if s.kube() || s.inventory() || s.Results != nil && s.Results.Namespace == "" {
 		rules = append(rules, s.apiServerEgress()...)
 	}
 	switch {

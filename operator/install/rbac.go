@@ -5,6 +5,9 @@ package install
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
+	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 )
 
 // rules are what the extraction reads of the enabled sources. It never watches, and writes nothing.
@@ -24,6 +27,13 @@ func (s Settings) rules() []rbacv1.PolicyRule {
 		rules = append(rules, rbacv1.PolicyRule{
 			APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"konflux-public-info"}, Verbs: []string{"get"},
 		})
+	}
+	if s.inventory() {
+		for _, r := range kube.Rules(catalogue.InventoryProviders(nil)...) {
+			rules = append(rules, rbacv1.PolicyRule{
+				APIGroups: r.APIGroups, Resources: r.Resources, ResourceNames: r.ResourceNames, NonResourceURLs: r.NonResourceURLs, Verbs: r.Verbs,
+			})
+		}
 	}
 	if s.Results != nil {
 		// Tekton Results asks the API server: list is for the records of all namespaces, get for the summary call, which tells an

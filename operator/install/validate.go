@@ -26,7 +26,7 @@ func (s Settings) Validate() error {
 	}
 	wrong(s.ClusterID == "", "the ID of the cluster is not known: set spec.clusterID")
 	wrong(s.image() == "", "the image is not known: set spec.job.image")
-	wrong(!s.kube() && s.Results == nil, "there is nothing to read: set spec.sources.kube to true, or spec.sources.tektonResults.address")
+	wrong(!s.kube() && !s.inventory() && s.Results == nil, "there is nothing to read: set spec.sources.kube or spec.sources.inventory to true, or spec.sources.tektonResults.address")
 	wrong(spec.Schedule != "" && !schedules.MatchString(spec.Schedule), `spec.schedule: write five fields as for cron, such as "17 * * * *", or @hourly`)
 	wrong(!among(spec.Pseudonyms.Scheme, "", "SHA256", "HMAC"), "spec.pseudonyms.scheme is SHA256 or HMAC")
 	wrong(!among(spec.Job.ImagePullPolicy, "", "Always", "IfNotPresent", "Never"), "spec.job.imagePullPolicy is Always, IfNotPresent or Never")
@@ -47,6 +47,9 @@ func (s Settings) Validate() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Job.Resources)) {
 		wrong(!slices.Contains(containers, name), "spec.job.resources: there is no container %q: use one of %q", name, containers)
+	}
+	if spec.Backfill != nil {
+		errs = append(errs, BackfillOf(spec.Backfill).validate())
 	}
 	return errors.Join(append(errs, s.validateStage(), s.validateTimes())...)
 }

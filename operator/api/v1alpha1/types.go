@@ -62,7 +62,7 @@ type SegmentBridgeSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	ClusterID string `json:"clusterID,omitempty"`
 
-	// sources are what the job reads. By default it reads the cluster and Tekton Results.
+	// sources are what the job reads. By default it reads the cluster, what that is like, and Tekton Results.
 	// +optional
 	Sources Sources `json:"sources,omitzero"`
 
@@ -105,6 +105,12 @@ type Sources struct {
 	// +optional
 	// +kubebuilder:default=true
 	Kube *bool `json:"kube,omitempty"`
+
+	// inventory looks at what the cluster is like: its platform, size, nodes, meshes, routes and gateways, as numbers that are
+	// rounded and words of closed lists. It takes the right to list pods, services and nodes.
+	// +optional
+	// +kubebuilder:default=true
+	Inventory *bool `json:"inventory,omitempty"`
 
 	// tektonResults reads the pipeline runs that have been removed from the cluster.
 	// +optional

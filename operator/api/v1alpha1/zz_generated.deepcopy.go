@@ -408,6 +408,11 @@ func (in *Sources) DeepCopyInto(out *Sources) {
 		*out = new(bool)
 		**out = **in
 	}
+	if in.Inventory != nil {
+		in, out := &in.Inventory, &out.Inventory
+		*out = new(bool)
+		**out = **in
+	}
 	in.TektonResults.DeepCopyInto(&out.TektonResults)
 }
 
