@@ -11,11 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
 	"github.com/segment-bridge/segment-bridge/operator/consent"
+	"github.com/segment-bridge/segment-bridge/operator/install"
 )
 
 // The reasons of conditions that tell that all is well, and those of the last run.
@@ -97,12 +99,18 @@ func explain(err error) (reason, message string) {
 	return reason, strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
-// tell makes an event of each condition whose meaning changed.
+// tell makes an event of each condition whose meaning changed. One about a run belongs to its job as well: so another run
+// that failed is another event, and not one more of those that tell why the first did.
 func (r *reconciler) tell(before *v1alpha1.SegmentBridge, status *v1alpha1.SegmentBridgeStatus) {
 	bad := []string{v1alpha1.ConditionDegraded}
 	for _, now := range status.Conditions {
 		was := meta.FindStatusCondition(before.Status.Conditions, now.Type)
-		if was != nil && was.Status == now.Status && was.Reason == now.Reason || now.Reason == reasonNoRunYet ||
+		var job runtime.Object
+		aboutRun := now.Type == v1alpha1.ConditionLastRunSucceeded
+		if aboutRun && status.LastRun != nil {
+			job = &corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: install.Namespace, Name: status.LastRun.Job}
+		}
+		if was != nil && was.Status == now.Status && was.Reason == now.Reason && (!aboutRun || was.Message == now.Message) || now.Reason == reasonNoRunYet ||
 			was == nil && now.Reason == reasonAsExpected {
 			continue
 		}
@@ -115,17 +123,22 @@ func (r *reconciler) tell(before *v1alpha1.SegmentBridge, status *v1alpha1.Segme
 		case (now.Status == metav1.ConditionTrue) == slices.Contains(bad, now.Type) && now.Reason != reasonOff:
 			kind = corev1.EventTypeWarning
 		}
-		r.event(before, kind, now.Reason, now.Type, "%s", now.Message)
+		r.eventBeside(before, job, kind, now.Reason, now.Type, "%s", now.Message)
 	}
 }
 
-// event tells of an object. Its version is left out, so that what happens over and over becomes one event with a count.
+// event tells of an object.
 func (r *reconciler) event(about client.Object, kind, reason, action, note string, args ...any) {
+	r.eventBeside(about, nil, kind, reason, action, note, args...)
+}
+
+// eventBeside tells of an object to which another belongs, unless that is nil. Its version is left out, so that what happens over and over becomes one event with a count.
+func (r *reconciler) eventBeside(about client.Object, other runtime.Object, kind, reason, action, note string, args ...any) {
 	gvk, err := apiutil.GVKForObject(about, r.client.Scheme())
 	if err != nil {
 		return // it is always of a known kind
 	}
 	r.events.Eventf(&corev1.ObjectReference{
 		APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind, Name: about.GetName(), UID: about.GetUID(),
-	}, nil, kind, reason, action, note, args...)
+	}, other, kind, reason, action, note, args...)
 }
