@@ -129,6 +129,9 @@ func (b Backfill) validate() error {
 // validateBackfill returns what is wrong with a back-fill that is complete, at the time now.
 func (s Settings) validateBackfill(b Backfill, now time.Time) error {
 	errs := []error{b.validate()}
+	if !s.kube() && s.Results == nil {
+		errs = append(errs, errors.New("the back-fill: nothing that it could read is a source: set spec.sources.kube to true, or spec.sources.tektonResults.address"))
+	}
 	if b.Until.After(now) {
 		errs = append(errs, errors.New("the back-fill: until is in the future: leave it out, and the hourly job reads on from where the back-fill ends"))
 	}
