@@ -184,3 +184,42 @@ func TestLateReadingsAreDropped(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A refuser refuses for good, with the reasons in turn and the last one again and again.
+type refuser struct{ reasons []string }
+
+func (*refuser) Name() string { return "refuser" }
+
+func (r *refuser) Deliver(_ context.Context, events []telemetry.Track) ([]telemetry.Verdict, error) {
+	verdicts := make([]telemetry.Verdict, len(events))
+	for i := range verdicts {
+		if r.reasons[0] == "" {
+			verdicts[i].Status = telemetry.Delivered
+		} else {
+			verdicts[i] = telemetry.Verdict{Status: telemetry.Rejected, Reason: r.reasons[0]}
+		}
+		if len(r.reasons) > 1 {
+			r.reasons = r.reasons[1:]
+		}
+	}
+	return verdicts, nil
+}
+
+// A report that is refused is gone, and somebody should know; once, since the next one is refused alike.
+func TestRefusedForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &journal{}
+		c := host(log, constant("pods", 7))
+		c.Destinations, c.Period = []telemetry.Destination{&refuser{[]string{"too long", "too long", "", "too long", "odd"}}}, time.Hour
+		r := reporter(t, c)
+		stop := run(t, r)
+		time.Sleep(8 * time.Hour)
+		stop()
+		if log.count("level=WARN") != 3 || log.count(`refused for good and dropped" destination=refuser reason="too long"`) != 2 || log.count("reason=odd") != 1 {
+			t.Errorf("log of hours:\n%s", log.b.String())
+		}
+		if s := r.Status(t.Context()).Destinations[0]; s.Delivered != 1 || s.Rejected < 6 || s.Queued+int(s.Dropped) > 0 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}

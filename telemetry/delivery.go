@@ -108,6 +108,7 @@ type outlet struct {
 	mu     sync.Mutex
 	queue  []queued // oldest first
 	status DestinationStatus
+	reason string // of the last event, if it was refused for good
 }
 
 type queued struct {
@@ -214,9 +215,14 @@ func (o *outlet) settle(batch []queued, verdicts []Verdict, err error) (failures
 		switch verdicts[i].Status {
 		case Delivered:
 			o.status.Delivered++
+			o.reason = ""
 			q.receipt.settle(o.Name(), verdicts[i])
 		case Rejected:
 			o.status.Rejected++
+			if reason := verdicts[i].Reason; o.reason != reason {
+				o.reason = reason // once for all that are refused alike
+				o.logger.Warn("telemetry is refused for good and dropped", slog.String("reason", reason))
+			}
 			q.receipt.settle(o.Name(), verdicts[i])
 		case Pending:
 			pending = append(pending, q)

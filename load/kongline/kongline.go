@@ -7,7 +7,8 @@
 //
 //	<14>signal=PipelineRun Completed;messageId=...;timestamp=...;version=...;durationSeconds=17;status=Succeeded;
 //
-// signal is the name of the event, version that of the program; the properties follow in the order of their
+// signal is the name of the event; where the event has a property signal, as the reports of package telemetry do, it
+// is that, and event is the name. version is that of the program; the properties follow in the order of their
 // names, those that are null left out. A value that is neither text, number nor truth is JSON. In names and
 // values, percent signs, semicolons, equals signs, control bytes and what is not UTF-8 are
 // percent-encoded, so that no value can pass for another pair or line; urldecode in a Splunk search decodes them.

@@ -23,6 +23,7 @@ const maxLineBytes = 8 << 10
 // The names that no property may have, since the line has them already.
 const (
 	keySignal    = "signal"
+	keyEvent     = "event"
 	keyMessageID = "messageId"
 	keyTimestamp = "timestamp"
 	keyVersion   = "version"
@@ -45,13 +46,23 @@ func appendLine(b []byte, t *telemetry.Track) (line []byte, flaw string) {
 	}
 	start := len(b)
 	b = append(b, priority...)
-	b = appendPair(b, keySignal, call.Event)
+	signal, own := "", false // of a report, which says what it was made for
+	if value, ok := call.Properties[keySignal]; ok && value[0] == '"' {
+		signal, own = text(value)
+		delete(call.Properties, keySignal)
+	}
+	if own {
+		b = appendPair(b, keySignal, signal)
+		b = appendPair(b, keyEvent, call.Event)
+	} else {
+		b = appendPair(b, keySignal, call.Event)
+	}
 	b = appendPair(b, keyMessageID, call.MessageID)
 	b = appendPair(b, keyTimestamp, call.Timestamp)
 	b = appendPair(b, keyVersion, call.Context.Library.Version)
 	for _, name := range slices.Sorted(maps.Keys(call.Properties)) {
-		switch name {
-		case keySignal, keyMessageID, keyTimestamp, keyVersion:
+		switch {
+		case name == keySignal, name == keyMessageID, name == keyTimestamp, name == keyVersion, name == keyEvent && own:
 			return b, fmt.Sprintf("property %s would stand twice in the line", name)
 		}
 		if value, ok := text(call.Properties[name]); ok {

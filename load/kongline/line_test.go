@@ -31,6 +31,10 @@ func TestLine(t *testing.T) {
 		{"letters", `{"a":"é 😀 \ud800"}`, head + "a=é 😀 \ufffd;", ""},
 		{"structures", `{"a":{"b": [1, "x;"]}}`, head + `a={"b":[1,"x%3B"]};`, ""},
 		{"a name that is taken", `{"version":"x"}`, "", "property version would stand twice in the line"},
+		{"a report", `{"n":1,"signal":"start"}`, strings.Replace(head, "=", "=start;event=", 1) + "n=1;", ""},
+		{"no signal", `{"event":"x"}`, head + "event=x;", ""},
+		{"a signal that is no word", `{"signal":1}`, "", "property signal would stand twice in the line"},
+		{"an event beside a signal", `{"signal":"start","event":"x"}`, "", "property event would stand twice in the line"},
 		{"long", `{"a":"` + strings.Repeat("x", maxLineBytes-len(head)-len("a=;\n")) + `"}`, head + "a=" + strings.Repeat("x", maxLineBytes-len(head)-4) + ";", ""},
 		{"too long", `{"a":"` + strings.Repeat("x", maxLineBytes-len(head)-len("a=;\n")+1) + `"}`, "", "line longer than 8192 bytes"},
 	}
@@ -52,6 +56,7 @@ func FuzzLine(f *testing.F) {
 	f.Add("a=1;b", "x\n<14>signal=forged;messageId=forged;")
 	f.Add("%3D", "%\xff\x00é\u2028")
 	f.Add("", "=;=;")
+	f.Add("signal", "start;")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		properties, err := json.Marshal(map[string]string{name: value})
 		if err != nil {
@@ -74,7 +79,11 @@ func FuzzLine(f *testing.F) {
 		if len(pairs) != 5 {
 			t.Fatalf("%d pairs in %q", len(pairs), line)
 		}
-		name, value, ok = strings.Cut(pairs[4], "=")
+		own := pairs[4]
+		if name == keySignal { // a report's, which comes first
+			own = pairs[0]
+		}
+		name, value, ok = strings.Cut(own, "=")
 		if !ok || strings.Contains(value, "=") {
 			t.Fatalf("pair %q", pairs[4])
 		}
