@@ -40,8 +40,12 @@ func TestTellOfRuns(t *testing.T) {
 	r := &reconciler{client: told, events: told}
 	bridge := v1alpha1.New()
 	for _, run := range []*v1alpha1.LastRun{
-		nil, {Job: "a", Message: "load: HTTP 403"}, {Job: "b", Message: "load: HTTP 403"}, {Job: "c", Message: "window: HTTP 403"},
-		{Job: "d", Succeeded: true}, {Job: "e", Succeeded: true},
+		nil,
+		{Job: "a", Message: "load: HTTP 403"},
+		{Job: "b", Message: "load: HTTP 403"},
+		{Job: "c", Message: "window: HTTP 403"},
+		{Job: "d", Succeeded: true},
+		{Job: "e", Succeeded: true},
 	} {
 		status := bridge.Status.DeepCopy()
 		status.LastRun = run
