@@ -61,7 +61,8 @@ if ! engine_answers; then
   log="$cache/dockerd.log"
   mkdir -p "$cache"
   echo "install.sh: starting dockerd (log: $log)" >&2
-  setsid --fork dockerd </dev/null >>"$log" 2>&1
+  # It outlives us: a lock that our caller holds by an open file is not its business.
+  setsid --fork dockerd </dev/null >>"$log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
   for _ in $(seq 120); do
     engine_answers && exit 0
     sleep 0.5
