@@ -210,9 +210,7 @@ func (a *auditor) merge(r *rows) error {
 		return nil
 	}
 	a.figures.merge(r.figures)
-	for what, name := range r.names {
-		a.groups.names[what] = name
-	}
+	maps.Copy(a.groups.names, r.names)
 	return a.groups.add(r.groups)
 }
 

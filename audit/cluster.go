@@ -26,7 +26,6 @@ type cluster struct {
 	audit    *auditor
 	batches  []stage.Batch
 	ids      *extsort.Sorter // fingerprints of message IDs
-	coverage stage.Coverage
 	head     *stage.Manifest // whose window ends last
 	schemes  map[string]bool
 	producer map[string]bool
@@ -34,7 +33,7 @@ type cluster struct {
 
 func (a *auditor) newCluster(p telemetry.Pseudonym) *cluster {
 	return &cluster{
-		Cluster: Cluster{Cluster: p}, audit: a, ids: extsort.New(a.WorkDir, a.MemoryBytes), coverage: stage.Coverage{},
+		Cluster: Cluster{Cluster: p, Coverage: stage.Coverage{}}, audit: a, ids: extsort.New(a.WorkDir, a.MemoryBytes),
 		schemes: map[string]bool{}, producer: map[string]bool{},
 	}
 }
@@ -88,7 +87,7 @@ func (c *cluster) manifest(m *stage.Manifest) {
 	if c.head == nil || c.head.ID().Name < m.Batch {
 		c.head = m
 	}
-	c.coverage.Add(m.Coverage)
+	c.Coverage.Add(m.Coverage)
 	c.producer[c.audit.shown(m.Producer.Name+" "+m.Producer.Version)] = true
 	c.schemes[c.audit.shown(schemeOf(&m.Extract))] = true
 	for _, v := range m.Violations {
@@ -112,7 +111,6 @@ func schemeOf(r *record.Report) string { return strings.TrimSpace(string(r.Schem
 func (c *cluster) finish(ctx context.Context) error {
 	a := c.audit
 	c.Schemes, c.Producers = slices.Sorted(maps.Keys(c.schemes)), slices.Sorted(maps.Keys(c.producer))
-	c.Cluster.Coverage = c.coverage
 	if c.LeftOut > 0 {
 		a.notice(Finding{Kind: LeftOut, Text: fmt.Sprintf("cluster %s: %d events broke the plan and were never staged", c.Cluster.Cluster, c.LeftOut)})
 	}
@@ -146,8 +144,8 @@ func (c *cluster) continuity() {
 		asked[s.Name] = true
 	}
 	old := a.Now.Add(-a.Grace)
-	for _, source := range slices.SortedFunc(maps.Keys(c.coverage), func(a, b record.SourceName) int { return strings.Compare(a.String(), b.String()) }) {
-		spans := c.coverage[source]
+	for _, source := range slices.SortedFunc(maps.Keys(c.Coverage), func(a, b record.SourceName) int { return strings.Compare(a.String(), b.String()) }) {
+		spans := c.Coverage[source]
 		for i, span := range spans {
 			next := c.head.Window.Until
 			if i+1 < len(spans) {

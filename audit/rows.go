@@ -230,8 +230,7 @@ func (r *rows) conforms(row parquetfile.Row, el *eventLayout) bool {
 		r.breaks("", "the timestamp is not in whole seconds")
 		return false
 	}
-	var v *telemetry.Violation
-	if errors.As(r.layout.plan.Check(&r.event), &v) {
+	if v, ok := errors.AsType[*telemetry.Violation](r.layout.plan.Check(&r.event)); ok {
 		r.breaks(v.Property, v.Rule)
 		return false
 	}

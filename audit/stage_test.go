@@ -14,6 +14,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,23 +62,58 @@ type place struct {
 	m []*stage.Manifest
 }
 
-// build makes a place; plant may change a batch, given by its number, before it is delivered.
+// base is a place of which the second batch is not delivered: making one takes a while.
+var base struct {
+	once   sync.Once
+	bucket mem.Bucket
+	ids    []stage.Batch
+}
+
+// build makes a place in an empty bucket; plant may change the second batch, number 1, before it is delivered.
 func build(t testing.TB, b stage.Bucket, plant func(p *place, number int)) *place {
 	t.Helper()
-	p := &place{t: t, bucket: &aged{Bucket: b, written: stagetest.Noon}, ledger: stagetest.NewLedger(t, b)}
-	p.ledger.FirstUse(t.Context())
-	for hour := range 3 {
-		from := stagetest.Noon.Add(time.Duration(hour) * time.Hour)
-		p.m = append(p.m, p.stage(from, from.Add(time.Hour), 10*hour))
-		if plant != nil {
-			plant(p, hour)
+	base.once.Do(func() {
+		p := &place{t: t, bucket: &aged{Bucket: &base.bucket}, ledger: stagetest.NewLedger(t, &base.bucket)}
+		p.ledger.FirstUse(t.Context())
+		for hour := range 3 {
+			from := stagetest.Noon.Add(time.Duration(hour) * time.Hour)
+			m := p.stage(from, from.Add(time.Hour), 10*hour)
+			base.ids = append(base.ids, m.ID())
+			if hour != 1 {
+				p.deliver(m)
+			}
 		}
-		p.deliver(p.m[hour])
+		_, err := p.ledger.SwapLease(t.Context(), nil, stage.Lease{Destination: "segment", Cluster: base.ids[0].Cluster, Batch: base.ids[0].Name, Holder: "x", Seconds: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	p := &place{t: t, bucket: &aged{Bucket: &base.bucket}}
+	if _, inMemory := b.(*mem.Bucket); inMemory {
+		b = mem.Over(&base.bucket)
+	} else {
+		keys, err := stagetest.Keys(t.Context(), p.bucket, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range keys {
+			if err := stagetest.Tamper(t.Context(), b, key, p.get(key)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	_, err := p.ledger.SwapLease(t.Context(), nil, stage.Lease{Destination: "segment", Cluster: p.m[0].Cluster, Batch: p.m[0].Batch, Holder: "x", Seconds: 60})
-	if err != nil {
-		t.Fatal(err)
+	p.bucket, p.ledger = &aged{Bucket: b, written: stagetest.Noon}, stagetest.NewLedger(t, b)
+	for _, id := range base.ids {
+		m, err := p.ledger.Manifest(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.m = append(p.m, m)
 	}
+	if plant != nil {
+		plant(p, 1)
+	}
+	p.deliver(p.m[1])
 	return p
 }
 
