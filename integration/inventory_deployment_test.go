@@ -27,7 +27,6 @@ func (l *lab) runs(t *testing.T, workload *unstructured.Unstructured, manager st
 	pod.SetNamespace(program)
 	maps.Copy(labels, pod.GetLabels())
 	pod.SetLabels(labels)
-	owner := pod
 	if workload.GetKind() != "Pod" {
 		spec := map[string]any{
 			"selector":    map[string]any{"matchLabels": map[string]any{"app": "acme"}},
@@ -37,7 +36,7 @@ func (l *lab) runs(t *testing.T, workload *unstructured.Unstructured, manager st
 		if workload.GetKind() != "StatefulSet" {
 			delete(spec, "serviceName")
 		}
-		owner = l.createAs(t, manager, having(workload, "spec", spec))
+		owner := l.createAs(t, manager, having(workload, "spec", spec))
 		if workload.GetKind() == "Deployment" {
 			set := thing("apps/v1", "ReplicaSet", program, "acme-7d9f", "app", "acme")
 			owner = l.createAs(t, "kube-controller-manager", owned(having(set, "spec", spec), owner))

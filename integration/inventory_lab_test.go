@@ -45,6 +45,8 @@ func TestInventory(t *testing.T) {
 	t.Run("deployments", l.testDeployments)
 	t.Run("Gateway API", l.testGatewayAPI)
 	t.Run("Kong", l.testKong)
+	t.Run("preview", l.testPreview)
+	t.Run("scale", l.testScale) // last: what it puts there stays
 }
 
 // reader returns how an account reaches the API server that has the rights which a provider says it needs, but for those

@@ -130,6 +130,20 @@ func (l *lab) testMeshes(t *testing.T) {
 		const key = "appmesh.k8s.aws/sidecarInjectorWebhook"
 		return mark{namespace: key + ": enabled", out: key + ": disabled", sidecar: sidecar, native: native, image: "/aws-appmesh-envoy"}
 	}
+	var (
+		unmarked       = mark{}
+		nativeIstio    = mark{annotations: sidecar.annotations, native: "istio-proxy"}
+		nativeKuma     = mark{annotations: kuma.annotations, native: "kuma-sidecar"}
+		linkerd        = mark{annotations: "linkerd.io/proxy-version: edge-26.5.2", sidecar: "linkerd-proxy", namespace: "linkerd.io/inject: enabled"}
+		linkerdByLabel = mark{labels: "linkerd.io/control-plane-ns: elsewhere", native: "linkerd-proxy"}
+		consul         = mark{annotations: "consul.hashicorp.com/connect-inject-status: injected", sidecar: "consul-dataplane"}
+		nativeConsul   = mark{annotations: "consul.hashicorp.com/connect-inject-status: injected", native: "consul-dataplane"}
+		cilium         = mark{namespace: "io.cilium/mtls-enabled: true"}
+		traefik        = mark{service: "mesh.traefik.io/traffic-type: HTTP"}
+		traefikTCP     = mark{service: "mesh.traefik.io/traffic-type: tcp"}
+		osm            = mark{labels: "osm-proxy-uuid: 7", sidecar: "envoy", namespace: "openservicemesh.io/monitored-by: osm"}
+		nativeOSM      = mark{labels: "osm-proxy-uuid: 7", native: "envoy"}
+	)
 	tests := []struct {
 		name       string
 		groups     string
@@ -144,7 +158,7 @@ func (l *lab) testMeshes(t *testing.T) {
 		gate       string
 		namespaces string // that ask to be in a mesh; empty is none
 	}{
-		{"none", "", nil, mark{}, false, "", "", "", `{}`, `[]`, `[]`, ""},
+		{"none", "", nil, unmarked, false, "", "", "", `{}`, `[]`, `[]`, ""},
 		{
 			"Istio, sidecars", "networking.istio.io", all(istiod), sidecar, true, "",
 			"istio active", "istio:api-group istio:namespace istio:control-plane", `{"istio":75}`, `["istio:sidecar"]`, `["istio"]`, `{"istio":1}`,
@@ -154,7 +168,7 @@ func (l *lab) testMeshes(t *testing.T) {
 			"istio active", "istio:api-group istio:namespace istio:control-plane", `{"istio":25}`, `["istio:sidecar"]`, `[]`, `{"istio":1}`,
 		},
 		{
-			"Istio, native sidecars, by revision", "networking.istio.io", all(serviceOf("mesh", "istiod-1-28")), mark{annotations: sidecar.annotations, native: "istio-proxy"}, true, "",
+			"Istio, native sidecars, by revision", "networking.istio.io", all(serviceOf("mesh", "istiod-1-28")), nativeIstio, true, "",
 			"istio active", "istio:api-group istio:control-plane", `{"istio":75}`, `["istio:native-sidecar"]`, `["istio"]`, "",
 		},
 		{
@@ -166,20 +180,20 @@ func (l *lab) testMeshes(t *testing.T) {
 			"istio active, istio-ambient active", "istio:api-group istio:namespace istio:control-plane istio-ambient:control-plane", `{"istio-ambient":75}`, `["istio-ambient:ambient"]`, `["istio-ambient"]`, `{"istio-ambient":1}`,
 		},
 		{
-			"Istio, left behind", "networking.istio.io", nil, mark{}, false, "",
+			"Istio, left behind", "networking.istio.io", nil, unmarked, false, "",
 			"istio present", "istio:api-group", `{}`, `[]`, `[]`, "",
 		},
 		{
-			"all of them, left behind", "", namespacesOf("istio-system", "linkerd", "kuma-system", "kong-mesh-system", "consul", "traefik-mesh", "appmesh-system", "osm-system"), mark{}, false, "",
+			"all of them, left behind", "", namespacesOf("istio-system", "linkerd", "kuma-system", "kong-mesh-system", "consul", "traefik-mesh", "appmesh-system", "osm-system"), unmarked, false, "",
 			"istio present, linkerd present, kuma present, kong-mesh present, consul present, traefik present, app-mesh present, osm present",
 			"istio:namespace linkerd:namespace kuma:namespace kong-mesh:namespace consul:namespace traefik:namespace app-mesh:namespace osm:namespace", `{}`, `[]`, `[]`, "",
 		},
 		{
-			"Linkerd", "linkerd.io policy.linkerd.io", all(serviceOf("linkerd", "linkerd-proxy-injector")), mark{annotations: "linkerd.io/proxy-version: edge-26.5.2", sidecar: "linkerd-proxy", namespace: "linkerd.io/inject: enabled"}, true, "",
+			"Linkerd", "linkerd.io policy.linkerd.io", all(serviceOf("linkerd", "linkerd-proxy-injector")), linkerd, true, "",
 			"linkerd active", "linkerd:api-group linkerd:namespace linkerd:control-plane", `{"linkerd":75}`, `["linkerd:sidecar"]`, `["linkerd"]`, `{"linkerd":1}`,
 		},
 		{
-			"Linkerd, native sidecars, by label", "", all(serviceOf("elsewhere", "linkerd-proxy-injector")), mark{labels: "linkerd.io/control-plane-ns: elsewhere", native: "linkerd-proxy"}, true, "",
+			"Linkerd, native sidecars, by label", "", all(serviceOf("elsewhere", "linkerd-proxy-injector")), linkerdByLabel, true, "",
 			"linkerd active", "linkerd:control-plane", `{"linkerd":75}`, `["linkerd:native-sidecar"]`, `["linkerd"]`, "",
 		},
 		{
@@ -187,7 +201,7 @@ func (l *lab) testMeshes(t *testing.T) {
 			"kuma active", "kuma:api-group kuma:namespace kuma:control-plane", `{"kuma":75}`, `["kuma:sidecar"]`, `["kuma"]`, `{"kuma":1}`,
 		},
 		{
-			"Kuma, native sidecars", "kuma.io", all(serviceOf("kuma-system", "kuma-control-plane")), mark{annotations: kuma.annotations, native: "kuma-sidecar"}, true, "",
+			"Kuma, native sidecars", "kuma.io", all(serviceOf("kuma-system", "kuma-control-plane")), nativeKuma, true, "",
 			"kuma active", "kuma:api-group kuma:namespace kuma:control-plane", `{"kuma":75}`, `["kuma:native-sidecar"]`, `["kuma"]`, "",
 		},
 		{
@@ -195,35 +209,35 @@ func (l *lab) testMeshes(t *testing.T) {
 			"kuma present, kong-mesh active", "kuma:api-group kong-mesh:namespace kong-mesh:control-plane", `{"kong-mesh":75}`, `["kong-mesh:sidecar"]`, `["kong-mesh"]`, `{"kong-mesh":1}`,
 		},
 		{
-			"Kong Mesh, native sidecars", "", all(serviceOf("kong-mesh-system", "kong-mesh-control-plane")), mark{annotations: kuma.annotations, native: "kuma-sidecar"}, true, "",
+			"Kong Mesh, native sidecars", "", all(serviceOf("kong-mesh-system", "kong-mesh-control-plane")), nativeKuma, true, "",
 			"kong-mesh active", "kong-mesh:namespace kong-mesh:control-plane", `{"kong-mesh":75}`, `["kong-mesh:native-sidecar"]`, `["kong-mesh"]`, "",
 		},
 		{
-			"Consul", "consul.hashicorp.com", all(serviceOf("consul", "consul-server")), mark{annotations: "consul.hashicorp.com/connect-inject-status: injected", sidecar: "consul-dataplane"}, true, "",
+			"Consul", "consul.hashicorp.com", all(serviceOf("consul", "consul-server")), consul, true, "",
 			"consul active", "consul:api-group consul:namespace consul:control-plane", `{"consul":75}`, `["consul:sidecar"]`, `["consul"]`, "",
 		},
 		{
-			"Consul, native sidecars, of a release", "mesh.consul.hashicorp.com", all(serviceOf("consul", "acme-consul-server")), mark{annotations: "consul.hashicorp.com/connect-inject-status: injected", native: "consul-dataplane"}, true, "",
+			"Consul, native sidecars, of a release", "mesh.consul.hashicorp.com", all(serviceOf("consul", "acme-consul-server")), nativeConsul, true, "",
 			"consul active", "consul:api-group consul:namespace consul:control-plane", `{"consul":75}`, `["consul:native-sidecar"]`, `["consul"]`, "",
 		},
 		{
-			"Cilium, the network alone", "cilium.io", all(ciliumConfig("enable-policy", "default")), mark{}, false, "",
+			"Cilium, the network alone", "cilium.io", all(ciliumConfig("enable-policy", "default")), unmarked, false, "",
 			"cilium present", "cilium:api-group", `{}`, `[]`, `[]`, "",
 		},
 		{
-			"Cilium with Envoy", "cilium.io", all(ciliumConfig("enable-envoy-config", "true")), mark{}, false, "",
+			"Cilium with Envoy", "cilium.io", all(ciliumConfig("enable-envoy-config", "true")), unmarked, false, "",
 			"cilium active", "cilium:api-group cilium:control-plane", `{}`, `[]`, `[]`, "",
 		},
 		{
-			"Cilium with ztunnel", "cilium.io", all(ciliumConfig("enable-ztunnel", "true")), mark{namespace: "io.cilium/mtls-enabled: true"}, true, "",
+			"Cilium with ztunnel", "cilium.io", all(ciliumConfig("enable-ztunnel", "true")), cilium, true, "",
 			"cilium active", "cilium:api-group cilium:control-plane", `{"cilium":100}`, `["cilium:node-proxy"]`, `["cilium"]`, `{"cilium":1}`,
 		},
 		{
-			"Traefik Mesh", "", all(serviceOf("traefik-mesh", "traefik-mesh-controller")), mark{service: "mesh.traefik.io/traffic-type: HTTP"}, true, "",
+			"Traefik Mesh", "", all(serviceOf("traefik-mesh", "traefik-mesh-controller")), traefik, true, "",
 			"traefik active", "traefik:namespace traefik:control-plane", `{"traefik":75}`, `["traefik:node-proxy"]`, `["traefik"]`, "",
 		},
 		{
-			"Traefik Mesh, the gateway outside of it", "", all(serviceOf("traefik-mesh", "traefik-mesh-controller")), mark{service: "mesh.traefik.io/traffic-type: tcp"}, false, "",
+			"Traefik Mesh, the gateway outside of it", "", all(serviceOf("traefik-mesh", "traefik-mesh-controller")), traefikTCP, false, "",
 			"traefik active", "traefik:namespace traefik:control-plane", `{"traefik":25}`, `["traefik:node-proxy"]`, `[]`, "",
 		},
 		{
@@ -235,11 +249,11 @@ func (l *lab) testMeshes(t *testing.T) {
 			"app-mesh active", "app-mesh:api-group app-mesh:namespace app-mesh:control-plane", `{"app-mesh":75}`, `["app-mesh:native-sidecar"]`, `["app-mesh"]`, `{"app-mesh":1}`,
 		},
 		{
-			"OSM", "config.openservicemesh.io", all(serviceOf("osm-system", "osm-controller")), mark{labels: "osm-proxy-uuid: 7", sidecar: "envoy", namespace: "openservicemesh.io/monitored-by: osm"}, true, "",
+			"OSM", "config.openservicemesh.io", all(serviceOf("osm-system", "osm-controller")), osm, true, "",
 			"osm active", "osm:api-group osm:namespace osm:control-plane", `{"osm":75}`, `["osm:sidecar"]`, `["osm"]`, `{"osm":1}`,
 		},
 		{
-			"OSM, native sidecars", "", all(serviceOf("osm-system", "osm-controller")), mark{labels: "osm-proxy-uuid: 7", native: "envoy"}, true, "",
+			"OSM, native sidecars", "", all(serviceOf("osm-system", "osm-controller")), nativeOSM, true, "",
 			"osm active", "osm:namespace osm:control-plane", `{"osm":75}`, `["osm:native-sidecar"]`, `["osm"]`, "",
 		},
 		{
@@ -253,7 +267,7 @@ func (l *lab) testMeshes(t *testing.T) {
 			`{"istio":75}`, `["istio:sidecar"]`, `["istio"]`, `{"istio":1}`,
 		},
 		{
-			"services forbidden, nothing shows", "", nil, mark{}, false, "list services",
+			"services forbidden, nothing shows", "", nil, unmarked, false, "list services",
 			"istio !forbidden, linkerd !forbidden, kuma !forbidden, kong-mesh !forbidden, consul !forbidden, traefik !forbidden, app-mesh !forbidden, osm !forbidden", "",
 			"!forbidden", "!forbidden", "!forbidden", "",
 		},
@@ -274,7 +288,7 @@ func (l *lab) testMeshes(t *testing.T) {
 			"istio active, istio-ambient !forbidden", "istio:namespace istio:control-plane", `{"istio-ambient":75}`, `["istio-ambient:ambient"]`, `["istio-ambient"]`, `{"istio-ambient":1}`,
 		},
 		{
-			"Cilium's configuration forbidden", "cilium.io", all(ciliumConfig("enable-ztunnel", "true")), mark{}, false, "get configmaps",
+			"Cilium's configuration forbidden", "cilium.io", all(ciliumConfig("enable-ztunnel", "true")), unmarked, false, "get configmaps",
 			"cilium !forbidden", "cilium:api-group", "!forbidden", "!forbidden", "!forbidden", "",
 		},
 		{
