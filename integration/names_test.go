@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -19,7 +20,9 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/segment-bridge/segment-bridge/integration/canary"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
+	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 )
 
 // checkNoNames searches every byte that the processes left: the folders given,
@@ -27,7 +30,7 @@ import (
 // files are searched as they are and unpacked.
 func (s *site) checkNoNames(dirs ...string) {
 	s.t.Helper()
-	names := s.sample.Names()
+	names := append(s.sample.Names(), samplecluster.Marker, segmenttest.Canary)
 	places := map[string][]byte{"standard output and error": s.output.Bytes(), "receiver": s.received()}
 	for _, dir := range dirs {
 		maps.Copy(places, readFolder(s.t, dir))
@@ -35,35 +38,66 @@ func (s *site) checkNoNames(dirs ...string) {
 	if s.bucket != nil {
 		maps.Copy(places, s.readBucket())
 	}
-	var bytesSearched int
-	for place, content := range places {
-		bytesSearched += len(content)
-		if found := firstName(content, names); found != "" {
-			s.t.Errorf("name %q is in %s", found, place)
-		}
-	}
-	s.t.Logf("searched %d bytes in %d places for %d names", bytesSearched, len(places), len(names))
+	search := newSearch(s.t, names)
+	expectNone(s.t, search, places)
 	// The search itself must be able to find something.
 	for _, object := range s.objects {
-		if bytes.Contains(object, []byte(`"kind":"PipelineRun"`)) && firstName(object, names) == "" {
+		if bytes.Contains(object, []byte(`"kind":"PipelineRun"`)) && len(search.In(object)) == 0 {
 			s.t.Fatalf("a run of the sample holds no name: %.200s", object)
 		}
 	}
 }
 
-// firstName returns a name that is in content, in whatever case.
-func firstName(content []byte, names []string) string {
-	content = bytes.ToLower(content)
-	if bytes.Contains(content, []byte(samplecluster.Marker)) {
-		return samplecluster.Marker
+func newSearch(t *testing.T, names []string) *canary.Search {
+	t.Helper()
+	search, err := canary.New(names)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range names {
-		// Most names contain the marker, and were searched for by it.
-		if !strings.Contains(name, samplecluster.Marker) && bytes.Contains(content, []byte(strings.ToLower(name))) {
-			return name
+	return search
+}
+
+// expectNone searches all places, and what they are called.
+func expectNone(t *testing.T, search *canary.Search, places map[string][]byte) {
+	t.Helper()
+	searched := 0
+	for place, content := range places {
+		searched += len(content)
+		for i, hit := range search.In(content) {
+			if i == 10 {
+				t.Errorf("and more in %s", place)
+				break
+			}
+			t.Errorf("name %q is in %s, %s", hit.Name, place, hit.Encoding)
 		}
 	}
-	return ""
+	t.Logf("searched %d bytes in %d places", searched, len(places))
+}
+
+// The search looks into what is compressed: where it finds nothing in the bytes, it finds the name in what they hold.
+func TestUnpack(t *testing.T) {
+	const name = "numbat-in-a-box"
+	var packed, table bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	rows := []struct{ Payload string }{{"a"}, {"~"}} // the bounds of the pages, which are not compressed
+	for i := range 1000 {                            // enough for the letters to be coded
+		rows = append(rows, struct{ Payload string }{fmt.Sprintf(`{"number":%d,"namespace":"%s"}`, i*i, name)})
+	}
+	_, err := w.Write([]byte(rows[7].Payload + strings.Repeat(rows[8].Payload, 100)))
+	p := parquet.NewGenericWriter[struct{ Payload string }](&table, parquet.Compression(&parquet.Zstd), parquet.SkipPageBounds("Payload"))
+	_, err2 := p.Write(rows)
+	if err := errors.Join(err, err2, w.Close(), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	search := newSearch(t, []string{name})
+	for file, content := range map[string][]byte{"records.gz": packed.Bytes(), "events.parquet": table.Bytes()} {
+		if hits := search.In(content); len(hits) > 0 {
+			t.Errorf("%s is not compressed: %v", file, hits)
+		}
+		if hits := search.In(unpack(t, file, bytes.Clone(content))); len(hits) != 1 {
+			t.Errorf("%s holds a name, and the search found %v", file, hits)
+		}
+	}
 }
 
 func (s *site) received() []byte {
