@@ -67,7 +67,7 @@ func (f *figures) add(e *telemetry.Event) {
 			p = &pipelines{outcomes: map[string]int64{}}
 			f.pipelines[key] = p
 		}
-		p.outcomes[property(e, catalogue.Outcome).String()]++
+		p.outcomes[cmp.Or(property(e, catalogue.Outcome).String(), "unknown")]++
 		p.durations.add(property(e, catalogue.DurationSeconds).Integer())
 	case catalogue.DeploymentStarted:
 		f.installations.Started++

@@ -109,7 +109,7 @@ type Pipelines struct {
 	Day string `json:"day"`
 	// Type is such as "build"; "none" if the pipeline has no type.
 	Type string `json:"type"`
-	// Outcomes counts by outcome, such as "succeeded".
+	// Outcomes counts by outcome, such as "succeeded"; "unknown" if an older plan had none.
 	Outcomes map[string]int64 `json:"outcomes"`
 	// Durations counts by range of Report.DurationBuckets.
 	Durations []int64 `json:"durations"`
