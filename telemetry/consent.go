@@ -22,17 +22,17 @@ import (
 // identity is looked up and nothing is written. A place that cannot be read keeps the
 // last decision; before there is one, that means off.
 type Consent struct {
-	// Off is that the product's own configuration says no. It is never overruled, and
+	// Off says that the product's own configuration says no. It is never overruled, and
 	// nobody else is asked.
 	Off bool
 	// Variable names the product's environment variable, such as ACME_TELEMETRY; its
 	// values are those of [ParseDecision].
 	Variable string
-	// Cluster asks the administrator of the cluster, usually by a ConfigMap. Nil is not
-	// asked.
+	// Cluster asks the administrator of the cluster, usually by a ConfigMap, as
+	// ConfigMapConsent of package kube does. Nil is not asked.
 	Cluster func(context.Context) (Decision, error)
-	// Console asks the OpenShift console, which has a telemetry setting of its own. Nil
-	// is not asked.
+	// Console asks the OpenShift console, which has a telemetry setting of its own, as
+	// ConsoleConsent of package kube does. Nil is not asked.
 	Console func(context.Context) (Decision, error)
 	// OnByDefault is what holds when nobody decided.
 	OnByDefault bool

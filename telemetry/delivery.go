@@ -84,7 +84,8 @@ type DestinationStatus struct {
 	// the queue was full or consent was withdrawn.
 	Queued                       int
 	Delivered, Rejected, Dropped int64
-	// Failures is how many times in a row delivery has failed.
+	// Failures is how many times in a row delivery has failed. Each outage is one warning
+	// in the log, and so is each new reason for which events are refused for good.
 	Failures int
 }
 

@@ -7,6 +7,29 @@
 //
 // # Embedding it
 //
+// Four things make a [Reporter]: what is collected, where it goes, who may turn it on, and
+// whose cluster it is.
+//
+//	client, err := kube.NewClient(authenticated, config.Host, "acme-gateway") // package kube
+//	...
+//	reporter, err := telemetry.NewReporter(telemetry.Config{
+//		Product: "acme-gateway", Version: version, Since: "1.0.0", Signals: []string{"start"},
+//		Providers:    []telemetry.Provider{kube.Platform(client), kube.Objects(client)},
+//		Destinations: []telemetry.Destination{vendor}, // of load/otlp, splunk, segment, kongline or file
+//		Consent:      telemetry.Consent{Cluster: kube.ConfigMapConsent(client, "acme", "settings", "telemetry")},
+//		Identity: func(ctx context.Context) (*telemetry.Pseudonymizer, error) {
+//			id, err := client.ClusterID(ctx)
+//			if err != nil {
+//				return nil, err
+//			}
+//			return telemetry.NewPseudonymizer(id)
+//		},
+//	})
+//	...
+//	err = manager.Add(reporter) // controller-runtime; elsewhere: go reporter.Run(ctx)
+//
+// examples/minimal in the repository is a whole controller, examples/gateway a larger one.
+//
 // A [Reporter] asks each [Provider] for its metrics, once each period and whenever
 // [Reporter.Report] is called, and hands one event to each [Destination]. On the way:
 //
@@ -25,8 +48,7 @@
 // telemetry is off nothing is collected, dialled, looked up or written. A Reporter can
 // be added to a controller-runtime manager as it is: it runs in the leader only.
 // [Reporter.Preview] shows what would be sent, and [Reporter.Status] says whether
-// anything is, and who decided so. The zero
-// [Consent] is off.
+// anything is, and who decided so. The zero [Consent] is off.
 //
 // # What may leave
 //

@@ -22,7 +22,9 @@ type List interface {
 
 // An Enum is one word of the closed list L, or none, which is its zero value.
 // Text read from a cluster becomes an Enum only if it is one of the words.
-type Enum[L List] struct{ index uint8 } // 1 + position in Words; 0 is none
+type Enum[L List] struct {
+	index uint8 // 1 + position in Words; 0 is none
+}
 
 // ParseEnum returns the word of L that equals text, and whether there is one.
 func ParseEnum[L List, T ~string | ~[]byte](text T) (Enum[L], bool) {

@@ -81,6 +81,8 @@ type EventSpec struct {
 
 // A Plan lists every event and property that may leave. Make one with [NewPlan].
 type Plan struct {
+	// Name is that of the program whose plan it is. Events is what may leave. Both are for
+	// reading: a plan that is changed is not the one that its hash says.
 	Name   string      `json:"name"`
 	Events []EventSpec `json:"events"`
 
@@ -172,6 +174,8 @@ func (p *Plan) JSON() []byte {
 // A Violation says how an event breaks the plan. It holds names from the plan and
 // from the program, never a value.
 type Violation struct {
+	// Event and Property name the entry of the plan that is broken; Property is "" when it
+	// is the event's own. Rule says what holds there.
 	Event    string `json:"event"`
 	Property string `json:"property,omitempty"`
 	Rule     string `json:"rule"`

@@ -35,7 +35,8 @@ type Config struct {
 	Signals []string
 	// Identity returns what makes pseudonyms in this cluster, and that of the cluster
 	// itself. It is called for each report and not while telemetry is off, except for a
-	// preview. Its errors hold no names. Package identity finds out a cluster's ID.
+	// preview. Its errors hold no names, since they are logged. Client.ClusterID of package
+	// kube finds out a cluster's ID.
 	Identity func(context.Context) (*Pseudonymizer, error)
 	// Providers find out the metrics, in the order in which the event has them.
 	Providers []Provider
@@ -220,7 +221,8 @@ func (r *Reporter) Report(ctx context.Context, signal string) (*Receipt, error) 
 
 // Preview returns what a report with the signal would send now, byte for byte: the
 // track call. It works while telemetry is off, or does not have this report yet, and
-// then shows what agreeing to this release's plan would send. It reads the cluster, and sends and keeps nothing.
+// then shows what agreeing to this release's plan would send. It reads the cluster, and
+// sends and keeps nothing.
 func (r *Reporter) Preview(ctx context.Context, signal string) ([]byte, error) {
 	if err := r.knows(signal); err != nil {
 		return nil, err
