@@ -113,6 +113,7 @@ func (s *operatorSite) exercise() {
 	b := v1alpha1.New().Enable(true).SendWith("segment", "key")
 	b.Spec.Pseudonyms.Scheme = v1alpha1.SchemeHMAC
 	b.Spec.Retention = &v1alpha1.Retention{Compact: true}
+	b.Spec.Backfill = &v1alpha1.Backfill{Since: metav1.NewTime(time.Now().AddDate(0, 0, -30))}
 	s.start(operator.Options{}, func(o *ctrl.Options) {
 		o.LeaderElection, o.LeaderElectionID, o.LeaderElectionNamespace = true, operator.Name, "segment-bridge-operator"
 		o.LeaderElectionReleaseOnCancel = true
