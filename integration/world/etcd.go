@@ -79,12 +79,18 @@ func (c *Cluster) Plant(ctx context.Context, objects ...[]byte) error {
 		last := &batches[len(batches)-1]
 		last.Success = append(last.Success, etcdOperation{put})
 	}
-	return concurrently(ctx, len(batches), func(ctx context.Context, i int) error {
-		if err := post(ctx, c.etcd+"/v3/kv/txn", batches[i], &struct{}{}); err != nil {
-			return fmt.Errorf("plant objects: %w", err)
-		}
-		return nil
+	err := concurrently(ctx, len(batches), func(ctx context.Context, i int) error {
+		return post(ctx, c.etcd+"/v3/kv/txn", batches[i], &struct{}{})
 	})
+	if err == nil {
+		// The API server takes its cache to be at a revision when it has seen the first of the objects in it. Begin another
+		// one, which comes after all of them.
+		_, err = c.put(ctx, "/world/planted", nil)
+	}
+	if err != nil {
+		return fmt.Errorf("plant objects: %w", err)
+	}
+	return nil
 }
 
 // Backdate gives a stored object another creationTimestamp.
