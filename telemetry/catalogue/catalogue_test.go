@@ -5,9 +5,14 @@ package catalogue_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
@@ -52,4 +57,45 @@ func TestEverySourceHasAHeartbeatProperty(t *testing.T) {
 			t.Errorf("source %s: property %q is not in the heartbeat", word, property)
 		}
 	}
+}
+
+// The view of the inventory has each metric, typed, by the name that its column would have.
+func TestViewIsFresh(t *testing.T) {
+	const file = "../../docs/analysis/inventory/columns.sql"
+	var b strings.Builder
+	b.WriteString("-- SPDX-License-Identifier: Apache-2.0\n--\n" +
+		"-- What clusters were like, with a column for each metric, for DuckDB: read it after ../views.sql. Sets and counts are JSON, such as\n" +
+		"-- node_architectures ->> '$.arm64'. Where a metric has no value, the column of its outcome says why. Generated from the tracking plan.\n" +
+		"CREATE OR REPLACE TEMP VIEW inventory AS\nSELECT\n  message_id, timestamp, cluster_id_hash, konflux_version, kubernetes_version")
+	for _, p := range catalogue.Plan().Event(catalogue.Inventory).Properties {
+		if !p.PayloadOnly && !slices.ContainsFunc(catalogue.Plan().Event(catalogue.Inventory).Properties, func(o telemetry.PropertySpec) bool { return o.Name == p.Name+"Outcome" }) {
+			continue // every event has it
+		}
+		value := "payload ->> '$.properties." + p.Name + "'"
+		switch p.Type {
+		case telemetry.TypeInteger:
+			value = "CAST(" + value + " AS BIGINT)"
+		case telemetry.TypeBoolean:
+			value = "CAST(" + value + " AS BOOLEAN)"
+		}
+		fmt.Fprintf(&b, ",\n  %s AS %s", value, snake(p.Name))
+	}
+	b.WriteString("\nFROM events\nWHERE event = '" + catalogue.Inventory + "';\n")
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != b.String() {
+		t.Errorf("%s is stale: run make generate", file)
+	}
+}
+
+// snake turns platformCloud into platform_cloud.
+func snake(camel string) string {
+	return strings.ToLower(regexp.MustCompile(`([a-z0-9])([A-Z])`).ReplaceAllString(camel, "${1}_${2}"))
 }
