@@ -167,18 +167,31 @@ func (c *Cluster) LoadImage(t testing.TB, images ...image.Image) {
 
 // Names of images that Load functions and installations make.
 const (
-	BridgeImage  = "localhost/segment-bridge:dev"
-	BusyboxImage = "localhost/busybox:dev" // Debian's, with a shell and what belongs to it; what looks up names crashes
+	BridgeImage   = "localhost/segment-bridge:dev"
+	OperatorImage = "localhost/segment-bridge-operator:dev"
+	BusyboxImage  = "localhost/busybox:dev" // Debian's, with a shell and what belongs to it; what looks up names crashes
 )
 
 // LoadBridge builds our program, and loads it as the image that users have. It returns the program's path.
 func (c *Cluster) LoadBridge(t testing.TB) (program string) {
 	t.Helper()
-	program = goBuild(t, "segment-bridge", "./cmd/segment-bridge", "-tags=timetzdata")
-	bridge := image.Program(BridgeImage, "/segment-bridge", program)
-	bridge.Files = append(bridge.Files, image.File{Path: "/etc/ssl/certs/ca-certificates.crt", From: "/etc/ssl/certs/ca-certificates.crt"})
-	c.LoadImage(t, bridge)
-	return program
+	return c.loadProgram(t, BridgeImage, "segment-bridge")
+}
+
+// LoadOperator does the same for our operator.
+func (c *Cluster) LoadOperator(t testing.TB) (program string) {
+	t.Helper()
+	return c.loadProgram(t, OperatorImage, "segment-bridge-operator")
+}
+
+// loadProgram builds a program as the Makefile does, and loads it as deploy/Dockerfile makes its image.
+func (c *Cluster) loadProgram(t testing.TB, name, program string) (path string) {
+	t.Helper()
+	path = goBuild(t, program, "./cmd/"+program, "-tags=timetzdata,grpcnotrace")
+	made := image.Program(name, "/"+program, path)
+	made.Files = append(made.Files, image.File{Path: "/etc/ssl/certs/ca-certificates.crt", From: "/etc/ssl/certs/ca-certificates.crt"})
+	c.LoadImage(t, made)
+	return path
 }
 
 // LoadBusybox loads an image with a shell.

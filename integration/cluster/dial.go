@@ -6,6 +6,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,19 +35,46 @@ func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, 
 			return nil, err
 		}
 	}
-	// A socket belongs to the network that its thread was in when it was made.
+	var conn net.Conn
+	err = c.within(func() error {
+		// To a service whose address leads nowhere yet the kernel would try for two minutes.
+		conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, net.JoinHostPort(host, port))
+		return err
+	})
+	return conn, err
+}
+
+// Listen opens a port of the node, on which the test, which is outside, answers pods. URL is where they find it.
+func (c *Cluster) Listen(t testing.TB) (listener net.Listener, url string) {
+	t.Helper()
+	err := c.within(func() (err error) {
+		listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", nodeIP+":0")
+		return err
+	})
+	if err != nil {
+		t.Fatalf("listen in the cluster's network: %v", err)
+	}
+	t.Cleanup(func() { listener.Close() }) //nolint:errcheck // who serves may have closed it
+	return listener, "http://" + listener.Addr().String()
+}
+
+// nodeIP is the node's address: see node.
+const nodeIP = "10.77.0.1"
+
+// within makes sockets in the node's network. A socket belongs to the network that its thread was in when it was made.
+func (c *Cluster) within(makeSocket func() error) error {
 	runtime.LockOSThread()
 	leave, err := c.enterNetwork()
 	if err != nil {
 		runtime.UnlockOSThread()
-		return nil, err
+		return err
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(host, port))
+	err = makeSocket()
 	if back := leave(); back != nil {
-		return conn, back // the thread stays locked, and ends with the goroutine
+		return errors.Join(err, back) // the thread stays locked, and ends with the goroutine
 	}
 	runtime.UnlockOSThread()
-	return conn, err
+	return err
 }
 
 // Client returns a client of servers inside the cluster.

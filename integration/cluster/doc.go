@@ -11,8 +11,10 @@
 //		c.InstallTekton(t)              // controller and webhook
 //		results := c.InstallResults(t)  // API server with TLS and RBAC, watcher
 //		bucket := c.MinIO(t)
+//		gate := c.Gate(t, "minio.minio.svc:9000") // holds a request until something has died
 //		segment := c.Receiver(t)
-//		c.LoadBridge(t)                 // our own image
+//		c.LoadBridge(t)                 // our own images
+//		c.LoadOperator(t)
 //		...
 //	}
 //

@@ -6,7 +6,6 @@ package cluster
 
 import (
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -64,12 +63,18 @@ func stateOfMachine(t *testing.T) state {
 		fields := strings.Fields(line)
 		add("mount", fields[4]+" "+strings.Join(fields[6:], " "))
 	}
-	filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // cgroups go while we look
-		if err == nil && d.IsDir() {
-			add("cgroup", path)
+	// What is deeper belongs to others, who come and go.
+	for _, pattern := range []string{"/sys/fs/cgroup/*", "/sys/fs/cgroup/*/*"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
+		for _, path := range found {
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				add("cgroup", path)
+			}
+		}
+	}
 	for _, folder := range []string{"/", "/etc", "/etc/cni", "/etc/kubernetes", "/opt", "/opt/containerd", "/run", "/run/containerd", "/run/netns", "/usr/libexec", "/var", "/var/lib", "/var/lib/cni", "/var/log", "/var/log/pods", "/dev/shm"} {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
