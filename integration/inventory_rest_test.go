@@ -5,7 +5,10 @@
 package integration
 
 import (
+	"bytes"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/telemetry"
+	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 )
 
@@ -122,6 +126,61 @@ func TestInventoryOfTheRest(t *testing.T) {
 		}
 	}
 	t.Run("consent", func(t *testing.T) { l.testConsent(t, nobody) })
+	t.Run("staged", l.testStaged)
+}
+
+// The job, with the rights that it is granted for this, stages what the cluster is like once an hour, and SQL finds it.
+func (l *lab) testStaged(t *testing.T) {
+	l.ServiceAccount(t, "inventory", "job")
+	var rules []any
+	for _, r := range kube.Rules(catalogue.InventoryProviders(nil)...) {
+		rules = append(rules, asMap(t, r))
+	}
+	l.ApplyObjects(t, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": map[string]any{"name": "job"}, "rules": rules,
+	}})
+	l.Bind(t, "job", "inventory", "job")
+	l.await(t, "the rights of the job", func() (bool, error) {
+		return l.may(t.Context(), "inventory", "job", map[string]any{"group": "", "resource": "nodes", "verb": "list"})
+	})
+	dir := t.TempDir()
+	s := &site{t: t, output: new(bytes.Buffer)}
+	args := []string{"--source", "inventory", "--kubeconfig", l.Kubeconfig(t, l.Token(t, "inventory", "job", time.Hour)), "--cluster-id", "c", "--stage", "file://" + dir}
+	if doctor := s.run(nil, append([]string{"doctor"}, args...)...); doctor.code != 0 {
+		t.Errorf("doctor: exit code %d\n%s", doctor.code, doctor.stdout)
+	}
+	for range 2 {
+		s.mustRun(nil, append([]string{"run"}, args...)...)
+	}
+	script := "SET VARIABLE stage = '" + dir + "';\n"
+	for _, file := range []string{"views.sql", "inventory/columns.sql"} {
+		text, err := os.ReadFile(filepath.Join("../docs/analysis", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		script += string(text)
+	}
+	answers := queryDuckDB(t, script+`
+		SELECT count(*) AS events, count(DISTINCT date_trunc('hour', timestamp)) AS hours FROM inventory;
+		SELECT DISTINCT platform_distribution, pod_count, CAST(service_types ->> '$.headless' AS BIGINT) AS headless, fleet_member, open_shift_version_outcome, http_route_count_outcome, gateway_count, kubernetes_version
+		FROM inventory;
+		SELECT count(*) AS different FROM events JOIN inventory USING (message_id)
+		WHERE events.node_count IS DISTINCT FROM inventory.node_count OR events.platform_cloud IS DISTINCT FROM inventory.platform_cloud OR events.service_count IS DISTINCT FROM inventory.service_count;`)
+	answers = answers[len(answers)-3:]
+	if count := answers[0][0]; count["events"] != count["hours"] || count["events"] == 0.0 {
+		t.Errorf("events are %v, want one an hour", count)
+	}
+	told := answers[1][0]
+	for column, want := range map[string]any{
+		"platform_distribution": "openshift", "pod_count": 0.0, "headless": 1.0, "fleet_member": true, "open_shift_version_outcome": "absent", "http_route_count_outcome": "absent", "gateway_count": 2.0,
+	} {
+		if told[column] != want {
+			t.Errorf("%s = %v, want %v", column, told[column], want)
+		}
+	}
+	if told["kubernetes_version"] == nil || answers[2][0]["different"] != 0.0 {
+		t.Errorf("the version is %v; columns and payload differ in %v events", told["kubernetes_version"], answers[2][0]["different"])
+	}
 }
 
 // The cluster's administrator and the console are asked by an account that may read those two ConfigMaps, and by one that
