@@ -133,9 +133,11 @@ func (p *product) installOperator(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.Kubectl(t, "apply", "--server-side", "-k", "../../deploy/crd")
-	p.Kubectl(t, "wait", "--for=condition=Established", "customresourcedefinition/segmentbridges.segment-bridge.dev")
-	p.Kubectl(t, "apply", "--server-side", "-k", dir)
+	// The first time kubectl does not find the definition of the resource, which comes with it.
+	Eventually(t, 30*time.Second, func() error {
+		_, err := p.kubectl(t.Context(), "", "apply", "--server-side", "-k", dir)
+		return err
+	})
 	p.Await(t, "segment-bridge-operator", "segment-bridge-operator")
 	p.awaitConditions(t, "TelemetryEnabled=False/KonfluxDisabled", "Ready=True/Off")
 	p.runs = p.keepDiary(t)
