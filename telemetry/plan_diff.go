@@ -122,7 +122,7 @@ func (c *PlanChange) markdown(b *bytes.Buffer, plan, old *Plan) {
 	}{{"was", c.Old}, {"is", c.New}} {
 		if side.spec != nil {
 			fmt.Fprintf(b, "\n  - %s: %s. %s Read from: %s. Sensitivity: %s. Since %s.", side.word,
-				side.spec.describeType(), side.spec.why(), side.spec.Source, side.spec.Sensitivity, side.spec.Since)
+				side.spec.DescribeType(), side.spec.Why(), side.spec.Source, side.spec.Sensitivity, side.spec.Since)
 		}
 	}
 	b.WriteByte('\n')

@@ -47,11 +47,12 @@ func (e *EventSpec) markdown(b *bytes.Buffer) {
 	b.WriteString("\n| property | type | why | read from | sensitivity | since |\n|---|---|---|---|---|---|\n")
 	for i := range e.Properties {
 		s := &e.Properties[i]
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.Name, s.describeType(), s.why(), s.Source, s.Sensitivity, s.Since)
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.Name, s.DescribeType(), s.Why(), s.Source, s.Sensitivity, s.Since)
 	}
 }
 
-func (s *PropertySpec) describeType() string {
+// DescribeType says in words what a value may be.
+func (s *PropertySpec) DescribeType() string {
 	text := string(s.Type)
 	if s.Unit != "" {
 		text += ", " + s.Unit
@@ -71,8 +72,8 @@ func (s *PropertySpec) describeType() string {
 	return text
 }
 
-// why is the reason, and the question if there is one.
-func (s *PropertySpec) why() string { return strings.TrimSpace(s.Reason + " " + s.Question) }
+// Why is the reason, and the question if there is one.
+func (s *PropertySpec) Why() string { return strings.TrimSpace(s.Reason + " " + s.Question) }
 
 func anchor(heading string) string {
 	return strings.ReplaceAll(strings.ToLower(heading), " ", "-")

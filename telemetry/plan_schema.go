@@ -78,7 +78,7 @@ func (e *EventSpec) schema() object {
 }
 
 func (s *PropertySpec) schema() object {
-	schema := object{"description": s.why()}
+	schema := object{"description": s.Why()}
 	typ := "string"
 	switch s.Type {
 	case TypePseudonym:
