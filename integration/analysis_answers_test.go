@@ -7,6 +7,7 @@ package integration
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"path/filepath"
@@ -22,6 +23,7 @@ func (a *analysis) answers() map[string][]row {
 	return map[string][]row{
 		"pipelines": a.pipelines(), "unfinished": a.unfinished(), "installations": a.installations(), "tenants": a.tenants(),
 		"growth": a.growth(), "versions": a.versions(), "heartbeats": a.heartbeats(), "delivery": a.delivery(),
+		"adoption": a.adoption(),
 	}
 }
 
@@ -127,7 +129,8 @@ func (a *analysis) growth() []row {
 	first := map[[2]string]time.Time{} // of what and hash
 	for _, e := range a.events {
 		for _, of := range [][3]string{
-			{"Component Created", "applications", "applicationHash"}, {"Component Created", "components", "componentHash"},
+			{"Component Created", "applications", "applicationHash"},
+			{"Component Created", "components", "componentHash"},
 			{"Namespace Created", "tenants", "namespaceHash"},
 		} {
 			k := [2]string{of[1], str(e.Properties, of[2])}
@@ -170,6 +173,39 @@ func (a *analysis) versions() []row {
 			counts[of] = row{"week": of[0], "konflux": of[1], "kubernetes": of[2], "clusters": 0.0}
 		}
 		add(counts[of], "clusters", 1)
+	}
+	return sorted(counts)
+}
+
+func (a *analysis) adoption() []row {
+	last := map[string]event{}
+	for _, e := range a.events {
+		if e.Event == "Cluster Inventory" && e.Timestamp > last[e.Device].Timestamp {
+			last[e.Device] = e
+		}
+	}
+	counts := map[[2]string]row{}
+	for _, e := range last {
+		for name, value := range e.Properties {
+			if strings.HasSuffix(name, "Hash") {
+				continue
+			}
+			words := []string{fmt.Sprint(value)}
+			if of, is := value.(map[string]any); is {
+				words = slices.Collect(maps.Keys(of))
+			}
+			for _, word := range words {
+				property, missing := strings.CutSuffix(name, "Outcome")
+				if missing {
+					word = "not known: " + word
+				}
+				k := [2]string{property, word}
+				if counts[k] == nil {
+					counts[k] = row{"property": property, "value": word, "clusters": 0.0}
+				}
+				add(counts[k], "clusters", 1)
+			}
+		}
 	}
 	return sorted(counts)
 }

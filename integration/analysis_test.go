@@ -6,8 +6,10 @@ package integration
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -110,6 +112,59 @@ func (a *analysis) fill() {
 	a.job(second, "one", noon, week, newer, 0, "segment", file)
 	a.job(third, "two", week.AddDate(0, 0, -8), week, newer, 0, file)
 	a.batches[0].to = a.batches[1].to
+	a.inventory("one", week.AddDate(0, 0, 1), newer, `{"name":"platformDistribution","type":"enum","value":"kind"},{"name":"nodeCount","type":"integer","value":5}`)
+	a.inventory("one", week.AddDate(0, 0, 2), newer, inventoryOfOne)
+	a.inventory("two", week.AddDate(0, 0, 2), newer, inventoryOfTwo)
+}
+
+// What two clusters are like, in the order of the plan.
+const (
+	inventoryOfOne = `{"name":"platformDistribution","type":"enum","value":"openshift"},{"name":"openShiftVersion","type":"version","value":"4.20.1"},
+		{"name":"nodeCount","type":"integer","value":10},{"name":"nodeArchitectures","type":"counts","value":{"amd64":5,"arm64":2}},
+		{"name":"mixedArchitectures","type":"boolean","value":true},{"name":"ingressCountOutcome","type":"enum","value":"forbidden"}`
+	inventoryOfTwo = `{"name":"platformDistribution","type":"enum","value":"openshift"},{"name":"openShiftVersionOutcome","type":"enum","value":"absent"},
+		{"name":"nodeCount","type":"integer","value":10},{"name":"nodeArchitectures","type":"counts","value":{"amd64":10}},
+		{"name":"mixedArchitectures","type":"boolean","value":false},{"name":"ingressCount","type":"integer","value":50}`
+)
+
+// inventory stages what a cluster was like within the hour before until, as source inventory tells of it.
+func (a *analysis) inventory(clusterID string, until time.Time, versions [2]string, metrics string) {
+	a.t.Helper()
+	o := oracle{
+		clusterID: clusterID, since: until.Add(-time.Hour), until: until,
+		extra: map[string]any{"konfluxVersion": versions[0], "kubernetesVersion": versions[1], "clusterIdHash": oracle{clusterID: clusterID}.hash()},
+	}
+	when := func(t time.Time) string { return t.Format(time.RFC3339) }
+	var list []struct {
+		Name  string
+		Value any
+	}
+	if err := json.Unmarshal([]byte("["+metrics+"]"), &list); err != nil {
+		a.t.Fatal(err)
+	}
+	properties := maps.Clone(o.extra)
+	for _, m := range list {
+		properties[m.Name] = m.Value
+	}
+	spool := a.t.TempDir()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := fmt.Fprintf(w, `{"inventory":{"taken":%q,"metrics":[%s]}}`, when(until), metrics)
+	report := fmt.Sprintf(`{"format":1,"producer":"test","window":{"since":%q,"until":%q},"cluster":%q,"konfluxVersion":%q,"kubernetesVersion":%q,
+		"pseudonymScheme":"sha256","sources":[{"name":"inventory","outcome":"ok","records":1}]}`, when(o.since), when(until), o.hash(), versions[0], versions[1])
+	err = errors.Join(err, w.Close(), os.WriteFile(filepath.Join(spool, "records.ndjson.gz"), packed.Bytes(), 0o600),
+		os.WriteFile(filepath.Join(spool, "report.json"), []byte(report), 0o600))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.mustRun(a.loadEnv(), "transform", "--in", spool)
+
+	hour := when(o.since)
+	a.events[o.hash()+"-inventory-"+hour] = event{Event: "Cluster Inventory", Timestamp: hour, Device: o.hash(), Properties: properties}
+	a.events[o.heartbeat()] = event{
+		Event: "Segment Bridge Heartbeat", Timestamp: when(until), Device: o.hash(), Properties: with(o.extra, map[string]any{"inventoryOutcome": "ok"}),
+	}
+	a.batches = append(a.batches, deliveredBatch{until: until, cluster: o.hash(), events: 2})
 }
 
 type sampled struct {
@@ -315,6 +370,12 @@ func (a *analysis) checkRows() {
 			if text, is := value.(string); is && strings.HasSuffix(name, "Time") {
 				value = millis(text)
 			}
+			if e.Event == "Cluster Inventory" && !slices.Contains(inventoryColumns, name) {
+				continue
+			}
+			if counts, is := value.(map[string]any); is {
+				value = compact(a.t, counts)
+			}
 			if value != nil {
 				want[upper.ReplaceAllStringFunc(name, func(c string) string { return "_" + strings.ToLower(c) })] = value
 			}
@@ -332,6 +393,18 @@ func (a *analysis) checkRows() {
 		}
 	}
 	a.t.Logf("%d rows are as expected", len(rows))
+}
+
+// inventoryColumns are those properties here that have a column of their own; the others are in the payload alone.
+var inventoryColumns = []string{"clusterIdHash", "konfluxVersion", "kubernetesVersion", "platformDistribution", "openShiftVersion", "nodeCount", "nodeArchitectures"}
+
+func compact(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // millis is a time as JavaScript writes it.

@@ -188,8 +188,16 @@ func (c *canaries) byHand(t *testing.T) {
 	}
 	c.outputAll("file", readFolder(t, filepath.Dir(file)))
 	for _, command := range [][]string{
-		{"window", "--out", filepath.Join(t.TempDir(), "window.json")}, {"plan"}, {"compact", "--after", "24h"}, {"expire", "--older-than", "9528h", "--dry-run"}, {"audit"}, {"audit", "--format=json"},
-		{"replay", "--force", "--since", "2020-01-01", "--dry-run"}, {"replay", "--rejected", "--destination", "segment"}, {"load"}, {"version"},
+		{"window", "--out", filepath.Join(t.TempDir(), "window.json")},
+		{"plan"},
+		{"compact", "--after", "24h"},
+		{"expire", "--older-than", "9528h", "--dry-run"},
+		{"audit"},
+		{"audit", "--format=json"},
+		{"replay", "--force", "--since", "2020-01-01", "--dry-run"},
+		{"replay", "--rejected", "--destination", "segment"},
+		{"load"},
+		{"version"},
 	} {
 		c.try(strings.Join(command[:min(2, len(command))], " "), env, command...)
 	}
