@@ -162,6 +162,11 @@ func (o oracle) heartbeat() string {
 	return o.hash() + "-heartbeat-" + o.until.Format(time.RFC3339)
 }
 
+// inventory is the message ID of what the cluster is like at the end of the window.
+func (o oracle) inventory() string {
+	return o.hash() + "-inventory-" + o.until.Add(-time.Second).Truncate(time.Hour).Format(time.RFC3339)
+}
+
 func with(base, more map[string]any) map[string]any {
 	sum := maps.Clone(base)
 	maps.Copy(sum, more)

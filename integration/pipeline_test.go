@@ -187,7 +187,7 @@ func (s *site) dryRun() map[string]any {
 }
 
 // checkReceived compares what the receiver accepted with what is expected, and
-// one heartbeat for each run.
+// one heartbeat for each run, and what the cluster is like where the run looked.
 func (s *site) checkReceived(expected map[string]event, runs ...oracle) {
 	s.t.Helper()
 	if n := len(s.receiver.Duplicates()); n > 0 {
@@ -221,6 +221,13 @@ func (s *site) checkReceived(expected map[string]event, runs ...oracle) {
 			s.t.Errorf("heartbeat of %s: %+v", run.until, heartbeat)
 		}
 		delete(got, run.heartbeat())
+		if looked := heartbeat.Properties["inventoryOutcome"]; looked != nil {
+			inventory := got[run.inventory()]
+			if looked != "ok" || inventory.Event != "Cluster Inventory" || inventory.Properties["podCount"] == nil || inventory.Properties["platformDistribution"] == nil {
+				s.t.Errorf("the cluster was looked at (%v) and is %+v", looked, inventory)
+			}
+			delete(got, run.inventory())
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(expected)) {
 		if !reflect.DeepEqual(got[id], expected[id]) {
