@@ -7,7 +7,9 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -15,12 +17,15 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"github.com/segment-bridge/segment-bridge/extract/results"
 	"github.com/segment-bridge/segment-bridge/integration/world"
@@ -61,7 +66,7 @@ func TestBackfill(t *testing.T) {
 		t.Errorf("the shards read %d records and one process %d, want %d: from the latest down to their slices", read, r.summary.Sources[0].Objects, b.read)
 	}
 
-	want, got := alone.readBucket(), sharded.readBucket()
+	want, got := alone.rawBucket(), sharded.rawBucket()
 	size := 0
 	for _, content := range want {
 		size += len(content)
@@ -80,6 +85,8 @@ func TestBackfill(t *testing.T) {
 		t.Errorf("the shards left more: %q", slices.Sorted(maps.Keys(got)))
 	}
 
+	b.askScaleDocs(alone, want)
+
 	began = time.Now()
 	var loaders sync.WaitGroup
 	for range 3 {
@@ -96,17 +103,49 @@ func TestBackfill(t *testing.T) {
 	sharded.checkReceived(b.expected, slices...)
 
 	// To read a slice again changes nothing.
-	before := sharded.readBucket()
+	before := sharded.rawBucket()
 	if r := sharded.mustRun(append(sharded.bucketEnv(), b.env...), append([]string{"run", "--strict", "--shard-index=2"}, b.flags()...)...); r.summary.Staged.Events != 0 {
 		t.Errorf("staged again: %+v", r.summary.Staged)
 	}
-	if after := sharded.readBucket(); !maps.EqualFunc(after, before, bytes.Equal) {
+	if after := sharded.rawBucket(); !maps.EqualFunc(after, before, bytes.Equal) {
 		t.Errorf("read again it left %d objects, before %d, or others", len(after), len(before))
 	}
 	// Of so many names, some.
 	few := sharded.beside()
 	few.sample, few.output = samplecluster.New(samplecluster.Config{Seed: backfillSeed, Runs: 50}), sharded.output
 	few.checkNoNames()
+}
+
+// askScaleDocs asks the stage in the folder what docs/scale.md asks with DuckDB.
+func (b *backfill) askScaleDocs(s *site, contents map[string][]byte) {
+	b.t.Helper()
+	folder := b.t.TempDir()
+	for key, content := range contents {
+		path := filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(key, "telemetry/")))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile("../docs/scale.md")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	_, query, found := strings.Cut(string(page), "```sql\n-- DuckDB")
+	if !found {
+		b.t.Fatal("docs/scale.md has no query for DuckDB")
+	}
+	query, _, _ = strings.Cut(query, "```")
+	rows := queryDuckDB(b.t, "SET VARIABLE stage = '"+folder+"';\n-- "+query)[0]
+	total := 0.0
+	for _, row := range rows {
+		total += row["events"].(float64)
+		if row["cluster"] != s.oracle(b.window.Since, b.window.Until).hash() {
+			b.t.Errorf("unexpected row %v", row)
+		}
+	}
+	if want := len(b.expected) + backfillShards; int(total) != want {
+		b.t.Errorf("DuckDB finds %v events, want %d", total, want)
+	}
 }
 
 // A backfill is an archive with a past, and a window of it that is to be read.
@@ -134,7 +173,7 @@ func newBackfill(t *testing.T) *backfill {
 		if run.Completed.After(sample.Now) || len(planted) == backfillRuns {
 			continue
 		}
-		p := world.Planted{Object: lean(t, &run), Created: run.Started.Add(time.Second), Updated: run.Completed.Add(2 * time.Second)}
+		p := world.Planted{Object: run.Lean(), Created: run.Started.Add(time.Second), Updated: run.Completed.Add(2 * time.Second)}
 		if later := p.Updated.AddDate(0, 0, 2); len(planted)%10 == 0 && later.Before(sample.Now) {
 			p.Updated = later // pruned after two days, and written once more
 		}
@@ -164,41 +203,28 @@ func newBackfill(t *testing.T) *backfill {
 	return b
 }
 
-// lean is a run with what is asked of it, without its pipeline, which is nine tenths of its size.
-func lean(t *testing.T, r *samplecluster.Run) []byte {
-	t.Helper()
-	type object = map[string]any
-	labels := object{"tekton.dev/pipeline": "p"}
-	for label, value := range map[string]string{"pipelines.appstudio.openshift.io/type": r.Type, "pipelinesascode.tekton.dev/sender": r.Sender} {
-		if value != "" {
-			labels[label] = value
-		}
-	}
-	status := map[bool]string{true: "True", false: "False"}[r.Reason == "Succeeded" || r.Reason == "Completed"]
-	children := make([]any, r.Children)
-	for i := range children {
-		children[i] = object{"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": r.Name + "-" + strconv.Itoa(i), "pipelineTaskName": strconv.Itoa(i)}
-	}
-	text, err := json.Marshal(object{
-		"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
-		"metadata": object{"namespace": r.Namespace, "name": r.Name, "uid": r.UID, "labels": labels},
-		"status": object{
-			"startTime": r.Started.Format(time.RFC3339), "completionTime": r.Completed.Format(time.RFC3339), "childReferences": children,
-			"conditions": []any{object{"type": "Succeeded", "status": status, "reason": r.Reason}},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
 // site returns a bucket and a receiver for the archive.
 func (b *backfill) site() *site {
 	s := &site{t: b.t, sample: b.sample, results: b.results, bucket: world.MinIO(b.t), output: new(bytes.Buffer)}
 	s.sample.KonfluxVersion, s.sample.KubernetesVersion = "", ""
 	s.receiver, s.address = startReceiver(b.t)
 	return s
+}
+
+// rawBucket returns every object as it is.
+func (s *site) rawBucket() map[string][]byte {
+	s.t.Helper()
+	contents := map[string][]byte{}
+	for _, key := range s.keys() {
+		object, err := s.bucket.Client.GetObject(s.t.Context(), s.bucket.Name, key, minio.GetObjectOptions{})
+		if err == nil {
+			contents[key], err = io.ReadAll(object)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return contents
 }
 
 // beside returns a site for another goroutine.

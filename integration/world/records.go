@@ -149,6 +149,18 @@ type Planted struct {
 // Plant puts records into the server's database as the server would store them, past its API: tens of thousands take
 // seconds.
 func (r *ResultsServer) Plant(ctx context.Context, planted ...Planted) error {
+	sql, err := PlantSQL(planted...)
+	if err == nil {
+		_, err = r.db.query(ctx, r.database, sql)
+	}
+	if err != nil {
+		return fmt.Errorf("plant records: %w", err)
+	}
+	return nil
+}
+
+// PlantSQL is what psql reads to plant records.
+func PlantSQL(planted ...Planted) (string, error) {
 	var results, records bytes.Buffer
 	seen := map[string]bool{}
 	row := func(b *bytes.Buffer, values ...string) {
@@ -160,7 +172,7 @@ func (r *ResultsServer) Plant(ctx context.Context, planted ...Planted) error {
 	for _, p := range planted {
 		o, err := parseRun(p.Object)
 		if err != nil {
-			return err
+			return "", err
 		}
 		_, result, _ := strings.Cut(o.result(), "/results/")
 		created, updated, namespace := p.Created.UTC().Format(time.RFC3339Nano), p.Updated.UTC().Format(time.RFC3339Nano), o.Metadata.Namespace
@@ -171,16 +183,12 @@ func (r *ResultsServer) Plant(ctx context.Context, planted ...Planted) error {
 		uid := string(o.Metadata.UID)
 		row(&records, namespace, result, result, uid, uid, o.dataType(), string(p.Object), created, updated, uid)
 	}
-	_, err := r.db.query(ctx, r.database, `
+	return `
 COPY results (parent, id, name, annotations, recordsummary_annotations, recordsummary_status, created_time, updated_time, etag) FROM STDIN;
-`+results.String()+`\.
+` + results.String() + `\.
 COPY records (parent, result_id, result_name, id, name, type, data, created_time, updated_time, etag) FROM STDIN;
-`+records.String()+`\.
-`)
-	if err != nil {
-		return fmt.Errorf("plant records: %w", err)
-	}
-	return nil
+` + records.String() + `\.
+`, nil
 }
 
 // copyText escapes a value for the text format of PostgreSQL's COPY.
