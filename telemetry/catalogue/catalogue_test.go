@@ -72,11 +72,8 @@ func TestViewIsFresh(t *testing.T) {
 			continue // every event has it
 		}
 		value := "payload ->> '$.properties." + p.Name + "'"
-		switch p.Type {
-		case telemetry.TypeInteger:
-			value = "CAST(" + value + " AS BIGINT)"
-		case telemetry.TypeBoolean:
-			value = "CAST(" + value + " AS BOOLEAN)"
+		if as := map[telemetry.Type]string{telemetry.TypeInteger: "BIGINT", telemetry.TypeBoolean: "BOOLEAN"}[p.Type]; as != "" {
+			value = "CAST(" + value + " AS " + as + ")"
 		}
 		fmt.Fprintf(&b, ",\n  %s AS %s", value, snake(p.Name))
 	}

@@ -24,11 +24,25 @@ var (
 	// entities are the kinds of Kong's configuration that are counted as words of one
 	// metric.
 	entities = []trait{
-		{"kongconsumergroups", "consumer-groups"}, {"kongupstreampolicies", "upstream-policies"}, {"kongupstreams", "upstreams"}, {"kongtargets", "targets"},
-		{"kongcertificates", "certificates"}, {"kongcacertificates", "ca-certificates"}, {"kongsnis", "snis"}, {"kongkeys", "keys"}, {"kongkeysets", "key-sets"},
-		{"kongvaults", "vaults"}, {"konglicenses", "licenses"}, {"kongcustomentities", "custom-entities"}, {"kongingresses", "kong-ingresses"},
-		{"kongcredentialacls", "credential-acls"}, {"kongcredentialapikeys", "credential-api-keys"}, {"kongcredentialbasicauths", "credential-basic-auths"},
-		{"kongcredentialhmacs", "credential-hmacs"}, {"kongcredentialjwts", "credential-jwts"}, {"kongdataplaneclientcertificates", "client-certificates"},
+		{"kongconsumergroups", "consumer-groups"},
+		{"kongupstreampolicies", "upstream-policies"},
+		{"kongupstreams", "upstreams"},
+		{"kongtargets", "targets"},
+		{"kongcertificates", "certificates"},
+		{"kongcacertificates", "ca-certificates"},
+		{"kongsnis", "snis"},
+		{"kongkeys", "keys"},
+		{"kongkeysets", "key-sets"},
+		{"kongvaults", "vaults"},
+		{"konglicenses", "licenses"},
+		{"kongcustomentities", "custom-entities"},
+		{"kongingresses", "kong-ingresses"},
+		{"kongcredentialacls", "credential-acls"},
+		{"kongcredentialapikeys", "credential-api-keys"},
+		{"kongcredentialbasicauths", "credential-basic-auths"},
+		{"kongcredentialhmacs", "credential-hmacs"},
+		{"kongcredentialjwts", "credential-jwts"},
+		{"kongdataplaneclientcertificates", "client-certificates"},
 	}
 )
 
