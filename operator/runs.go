@@ -156,7 +156,7 @@ func hear(run *v1alpha1.LastRun, container string, end *corev1.ContainerStateTer
 
 // isWord reports whether a text can be the name of a source.
 func isWord(text string) bool {
-	return text != "" && len(text) <= 40 && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+	return text != "" && len(text) <= 40 && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-_/") == ""
 }
 
 // shorten keeps a message readable and within what a condition may say.

@@ -61,8 +61,8 @@ func TestOutcome(t *testing.T) {
 		},
 		{
 			"sources twice", jobThat(batchv1.JobComplete, ""),
-			[]corev1.ContainerStatus{terminated("extract", 0, "", `{"degraded":["results","components","results","<b>"]}`)},
-			"true 0 0 0 0 [components results]",
+			[]corev1.ContainerStatus{terminated("extract", 0, "", `{"degraded":["results","kube/components","results","<b>"]}`)},
+			"true 0 0 0 0 [kube/components results]",
 		},
 	} {
 		pods := []corev1.Pod{
