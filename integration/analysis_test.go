@@ -45,9 +45,14 @@ func TestAnalysis(t *testing.T) {
 			if compacted == nil || compacted.Merged != 1 || compacted.Replaced != 2 {
 				t.Fatalf("compacted %+v, want one day of two batches", compacted)
 			}
-			a.addOrphan()
+			a.batches[2].events += a.batches[1].events
+			a.batches[2].rejected += a.batches[1].rejected
+			a.batches = slices.Delete(a.batches, 1, 2)
+			a.checkAnswers(a.folder(), a.answers())
+
+			a.addTwins()
 			answers := a.answers()
-			delete(answers, "delivery") // counts batches
+			delete(answers, "delivery") // which counts batches
 			a.checkAnswers(a.folder(), answers)
 		})
 	}
@@ -242,13 +247,20 @@ func (a *analysis) addPrevious() {
 	}, deliveredBatch{until: until, to: []string{"segment"}}, objects...)
 }
 
-// addOrphan adds a data file that was never committed.
-func (a *analysis) addOrphan() {
+// addTwins adds what runs leave that were not alone: a data file that was never committed, and a batch with events that
+// another has too.
+func (a *analysis) addTwins() {
 	a.t.Helper()
-	s := a.sampleAt(4, time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC))
-	elsewhere := a.t.TempDir()
-	a.mustRun(nil, "run", "--source", "dir:"+s.dir, "--cluster-id", "orphan", "--until", s.Now.Format(time.RFC3339), "--stage", "file://"+elsewhere)
-	a.put(elsewhere, "v1/events")
+	now := time.Date(2026, 3, 11, 12, 0, 0, 0, time.UTC)
+	for clusterID, part := range map[string]string{"orphan": "v1/events", "one": "v1"} {
+		elsewhere := a.t.TempDir()
+		a.mustRun(nil, "run", "--source", "dir:"+a.sampleAt(2, now).dir, "--cluster-id", clusterID, "--until", now.Format(time.RFC3339), "--stage", "file://"+elsewhere,
+			"--konflux-version", "v0.2.0", "--kubernetes-version", "v1.34.0")
+		if err := os.RemoveAll(filepath.Join(elsewhere, "v1", "store.json")); err != nil {
+			a.t.Fatal(err)
+		}
+		a.put(elsewhere, part)
+	}
 }
 
 // put copies a part of a folder into the stage.
@@ -328,7 +340,11 @@ func (a *analysis) checkAnswers(folder string, want map[string][]row) {
 		names = append(names, name)
 		script += read(a.t, file)
 	}
-	if known := slices.Sorted(maps.Keys(want)); !slices.Equal(known, names) {
+	// A query of what the earlier release had no column for.
+	previous := oracle{clusterID: "previous"}.hash()
+	script += "SELECT count(*) AS events FROM events WHERE cluster_id_hash = '" + previous + "' AND platform_distribution IS NULL;"
+	want["of an earlier release"], names = []row{{"events": 21.0}}, append(names, "of an earlier release")
+	if known := slices.Sorted(maps.Keys(want)); !slices.Equal(known, slices.Sorted(slices.Values(names))) {
 		a.t.Fatalf("there are queries %q and answers %q", names, known)
 	}
 	for i, got := range queryDuckDB(a.t, script) {
