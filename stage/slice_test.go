@@ -45,8 +45,8 @@ func stageSlice(t *testing.T, b stage.Bucket, number int) {
 func eventsOf(window record.Window) iter.Seq2[*telemetry.Event, error] {
 	return func(yield func(*telemetry.Event, error) bool) {
 		emit := func(e *telemetry.Event) bool { return !window.Contains(e.Time) || yield(e, nil) }
-		for e := range stagetest.Runs(2000, past.Since.Add(-time.Hour), 73*time.Minute) {
-			if !emit(e) {
+		for e, err := range stagetest.Runs(2000, past.Since.Add(-time.Hour), 73*time.Minute) {
+			if err != nil || !emit(e) {
 				return
 			}
 		}

@@ -35,7 +35,7 @@ type Backfill struct {
 // Name is that of the back-fill's Job; another back-fill has another one.
 func (b Backfill) Name() string {
 	h := fnv.New32a()
-	fmt.Fprint(h, b.Since.Unix(), b.Until.Unix(), b.Shards, b.Parallelism) // a hash never fails
+	h.Write(fmt.Append(nil, b.Since.Unix(), b.Until.Unix(), b.Shards, b.Parallelism)) // a hash never fails
 	return fmt.Sprintf("%s-backfill-%08x", CronJob, h.Sum32())
 }
 
