@@ -18,7 +18,6 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/telemetry"
-	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 )
 
@@ -133,7 +132,7 @@ func TestInventoryOfTheRest(t *testing.T) {
 func (l *lab) testStaged(t *testing.T) {
 	l.ServiceAccount(t, "inventory", "job")
 	var rules []any
-	for _, r := range kube.Rules(catalogue.InventoryProviders(nil)...) {
+	for _, r := range kube.Rules(kube.Environment(nil)...) {
 		rules = append(rules, asMap(t, r))
 	}
 	l.ApplyObjects(t, &unstructured.Unstructured{Object: map[string]any{

@@ -14,7 +14,6 @@ import (
 	"github.com/segment-bridge/segment-bridge/extract/kube"
 	"github.com/segment-bridge/segment-bridge/internal/cli"
 	"github.com/segment-bridge/segment-bridge/telemetry"
-	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 	librarykube "github.com/segment-bridge/segment-bridge/telemetry/kube"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
@@ -36,7 +35,7 @@ func (c *clusterClient) inventory(names *telemetry.Pseudonymizer, now func() tim
 		return nil, cli.Usage(err)
 	}
 	var providers []telemetry.Provider
-	for _, p := range catalogue.InventoryProviders(client) {
+	for _, p := range librarykube.Environment(client) {
 		providers = append(providers, p)
 	}
 	return inventory.New(names, now, providers...)

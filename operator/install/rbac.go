@@ -6,7 +6,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
 	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 )
 
@@ -29,7 +28,7 @@ func (s Settings) rules() []rbacv1.PolicyRule {
 		})
 	}
 	if s.inventory() {
-		for _, r := range kube.Rules(catalogue.InventoryProviders(nil)...) {
+		for _, r := range kube.Rules(kube.Environment(nil)...) {
 			rules = append(rules, rbacv1.PolicyRule{
 				APIGroups: r.APIGroups, Resources: r.Resources, ResourceNames: r.ResourceNames, NonResourceURLs: r.NonResourceURLs, Verbs: r.Verbs,
 			})

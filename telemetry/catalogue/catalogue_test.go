@@ -4,6 +4,7 @@ package catalogue_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/telemetry"
 	"github.com/segment-bridge/segment-bridge/telemetry/catalogue"
+	"github.com/segment-bridge/segment-bridge/telemetry/kube"
 	"github.com/segment-bridge/segment-bridge/telemetry/record"
 )
 
@@ -56,6 +58,31 @@ func TestEverySourceHasAHeartbeatProperty(t *testing.T) {
 		if property := catalogue.SourceProperty(source); !listed[property] {
 			t.Errorf("source %s: property %q is not in the heartbeat", word, property)
 		}
+	}
+}
+
+// What the plan says of the inventory is what the providers say.
+func TestInventoryIsFresh(t *testing.T) {
+	var providers []telemetry.Provider
+	for _, p := range kube.Environment(nil) {
+		providers = append(providers, p)
+	}
+	inventory, err := telemetry.NewInventory(0, providers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := json.MarshalIndent(inventory.Properties(), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, '\n')
+	if *update {
+		if err := os.WriteFile("inventory.json", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile("inventory.json"); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("inventory.json is stale (%v): run make generate, twice", err)
 	}
 }
 
