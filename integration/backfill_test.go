@@ -138,7 +138,8 @@ func (b *backfill) askScaleDocs(s *site, contents map[string][]byte) {
 	rows := queryDuckDB(b.t, "SET VARIABLE stage = '"+folder+"';\n-- "+query)[0]
 	total := 0.0
 	for _, row := range rows {
-		total += row["events"].(float64)
+		events, _ := row["events"].(float64)
+		total += events
 		if row["cluster"] != s.oracle(b.window.Since, b.window.Until).hash() {
 			b.t.Errorf("unexpected row %v", row)
 		}

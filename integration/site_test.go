@@ -6,6 +6,7 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -280,7 +281,7 @@ func build(program string) (string, error) {
 	}
 	path := filepath.Join(dir, program)
 	// As `make build` does, which has compiled most of it.
-	build := exec.Command("go", "build", "-trimpath", "-tags", "timetzdata,grpcnotrace", "-o", path, "../cmd/"+program)
+	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-tags", "timetzdata,grpcnotrace", "-o", path, "../cmd/"+program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	if err != nil {

@@ -55,6 +55,7 @@ func TestProduct(t *testing.T) {
 		{"the pod is deleted between Segment's answer and the receipt", p.survivesDeletion},
 		{"failures explain themselves", p.explainsFailures},
 		{"all was told of exactly once, and no name", p.toldOfAll},
+		{"a back-fill in shards leaves what one pod leaves", p.backfills},
 	} {
 		began := time.Now()
 		if !t.Run(phase.name, phase.test) {
