@@ -30,6 +30,7 @@ type auditFlags struct {
 	since, until instant
 	k            int
 	guess        guessFlags
+	html, serve  string
 }
 
 // guessFlags are a name whose pseudonyms are looked for.
@@ -55,9 +56,13 @@ base64, hexadecimal, percent-encoding and JSON escapes. The report tells a name 
 --reproduce takes one name, and says what it becomes and where that occurs: a namespace or user as it is, a component or
 application as NAMESPACE/NAME. It needs --cluster-id and, where names are hidden under a key, --pseudonym-key-file.
 
+--html writes the report as a page for people too: one file that loads nothing, with charts, the plan, and an event of each sort as
+it was sent. --serve serves that page, and one for each batch, to browsers on this machine, until Ctrl-C; --serve=HOST:PORT says where.
+
 Exit codes: 0 nothing was found; 1 something was, or the stage could not be read; 2 wrong usage.`,
 		Example: `  segment-bridge audit --stage file:///tmp/stage --names names.txt
-  segment-bridge audit --stage file:///tmp/stage --reproduce team-a --cluster-id 0b1f --format json`,
+  segment-bridge audit --stage file:///tmp/stage --reproduce team-a --cluster-id 0b1f --format json
+  segment-bridge audit --stage file:///tmp/stage --html report.html`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.audit(c, &a) },
 	}
 	a.register(c.Flags())
@@ -67,6 +72,9 @@ Exit codes: 0 nothing was found; 1 something was, or the stage could not be read
 func (a *auditFlags) register(f *pflag.FlagSet) {
 	a.place.register(f)
 	f.StringVar(&a.format, "format", "text", "text or json")
+	f.StringVar(&a.html, "html", "", "file to write the report to as a page")
+	f.StringVar(&a.serve, "serve", "", "serve the report and each batch as pages, at this address")
+	f.Lookup("serve").NoOptDefVal = "127.0.0.1:0"
 	f.StringVar(&a.names, "names", "", "file with names to search for, one a line; - is standard input")
 	f.StringVar(&a.cluster, "cluster", "", "audit one cluster alone, by its pseudonym")
 	f.Var(&a.since, "since", "audit batches whose window ends after this time: RFC 3339, a day, or a span before now such as 24h")
@@ -92,6 +100,8 @@ func (p program) audit(c *cobra.Command, a *auditFlags) error {
 		return cli.Usagef("--k is less than 1")
 	case !a.since.time.IsZero() && !a.until.time.IsZero() && !a.since.time.Before(a.until.time):
 		return cli.Usagef("--since is not before --until")
+	case a.serve != "" && !strings.Contains(a.serve, ":"):
+		return cli.Usagef("--serve=%s is no address: give HOST:PORT", a.serve)
 	case a.cluster != "" && o.Range.Cluster.UnmarshalText([]byte(a.cluster)) != nil:
 		return cli.Usagef("--cluster is not a pseudonym: give the 12 digits that stand in the keys of the stage")
 	}
@@ -126,6 +136,16 @@ func (p program) audit(c *cobra.Command, a *auditFlags) error {
 	}
 	if err := write(p.stdout); err != nil {
 		return err
+	}
+	if a.html != "" {
+		if err := writePage(a.html, report); err != nil {
+			return err
+		}
+	}
+	if a.serve != "" {
+		if err := p.servePages(c, a.serve, report, bucket, stage.Options{Plan: o.Plan, Library: o.Library, WorkDir: o.WorkDir}); err != nil {
+			return err
+		}
 	}
 	if !report.Clean {
 		return fmt.Errorf("%w: %d findings", errFindings, report.FindingsTotal)

@@ -3,8 +3,13 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,7 +70,12 @@ func TestAuditingWalkthrough(t *testing.T) {
 		c := exec.CommandContext(t.Context(), "sh", "-c", settings+command)
 		c.Dir = dir
 		c.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}
-		out, err := c.CombinedOutput()
+		var out []byte
+		if strings.Contains(command, "--serve") {
+			out, err = visit(t, c)
+		} else {
+			out, err = c.CombinedOutput()
+		}
 		if err != nil {
 			t.Errorf("%s: %v\n%s", command, err, out)
 		}
@@ -105,6 +115,10 @@ func TestAuditingWalkthrough(t *testing.T) {
 	if err != nil || !report.Clean || report.Format != audit.Format || report.Totals.Events == 0 {
 		t.Errorf("report.json: %v, %+v", err, report.Totals)
 	}
+	forPeople, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	if err != nil || !strings.Contains(string(forPeople), "No findings.") || strings.Contains(string(forPeople), dir) {
+		t.Errorf("report.html: %v, %d bytes, or it tells of the machine", err, len(forPeople))
+	}
 	// The page names every kind of finding.
 	source, err := os.ReadFile("../../audit/finding.go")
 	if err != nil {
@@ -118,6 +132,49 @@ func TestAuditingWalkthrough(t *testing.T) {
 	}
 }
 
+// visit runs a command that serves the report until somebody has seen it.
+func visit(t *testing.T, c *exec.Cmd) ([]byte, error) {
+	t.Helper()
+	c.Args[len(c.Args)-1] = strings.Replace(c.Args[len(c.Args)-1], "segment-bridge", "exec segment-bridge", 1) // so that it gets the signal
+
+	var out bytes.Buffer
+	c.Stdout = &out
+	stderr, err := c.StderrPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		return nil, err
+	}
+	served := false
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		address := regexp.MustCompile(`http://\S+`).FindString(lines.Text())
+		if address == "" {
+			continue
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		page, err := io.ReadAll(answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			return nil, err
+		}
+		served = strings.Contains(string(page), "What left the cluster")
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			return nil, err
+		}
+	}
+	if !served {
+		t.Error("the report was not served")
+	}
+	return out.Bytes(), c.Wait()
+}
+
 func TestAuditUsage(t *testing.T) {
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty")
@@ -127,6 +184,7 @@ func TestAuditUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"": "--stage is required",
 		"--stage file://" + dir + " --format html":                                           "use text or json",
+		"--stage file://" + dir + " --serve=here":                                            "HOST:PORT",
 		"--stage file://" + dir + " --k 0":                                                   "--k is less than 1",
 		"--stage file://" + dir + " --cluster team-a":                                        "12 digits",
 		"--stage file://" + dir + " --since 2026-02-01 --until 2026-01-01":                   "not before --until",
