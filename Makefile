@@ -15,6 +15,8 @@ FUZZTIME  ?= 30s
 SEEDS     ?= 1000000
 DURATION  ?= 0
 ROUNDS    ?= 10000
+# Tests against real servers mostly wait: these go beside the rest of them.
+OTHERS    := ^Test(Operator|Inventory|Pod)
 CLUSTER   ?= /tmp/segment-bridge-cluster
 
 # The version comes from the lines above, so that a tree without git, or one that git mistrusts, builds as well.
@@ -42,7 +44,8 @@ demo: ## Run the whole job on a sample cluster, without any cluster, bucket or a
 	@go run ./cmd/segment-bridge demo
 
 .PHONY: test
-test: install servers test-unit test-proof test-deploy test-integration ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
+test: install servers ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
+	@bash integration/together.sh "$(MAKE) test-unit test-proof test-deploy && $(MAKE) test-integration ONLY='$(OTHERS)'" "$(MAKE) test-integration BUT='$(OTHERS)'"
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go and a C compiler (for the race detector)
@@ -58,8 +61,8 @@ test-deploy: ## Render the overlays and the chart with kustomize's and Helm's ow
 	cd deploy/test && go test -count=1 ./... # what it reads is outside of its module, so Go would not notice a change
 
 .PHONY: test-integration
-test-integration: ## Run the tests against the real servers
-	go test -tags integration -timeout 30m -p 1 ./integration/...
+test-integration: ## Run the tests against the real servers (ONLY=REGEXP, BUT=REGEXP)
+	go test -tags integration -timeout 30m -p 1 $(if $(ONLY),-run '$(ONLY)') $(if $(BUT),-skip '$(BUT)') ./integration/...
 
 .PHONY: e2e
 e2e: install cluster-servers ## Run the product on a real cluster of one node with Tekton on it, built and run on this machine (needs root)
