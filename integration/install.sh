@@ -3,7 +3,7 @@
 #
 # Installs what the integration tests need from Debian and is missing, and starts a Docker engine when none answers:
 # PostgreSQL (behind the real Tekton Results), a Docker engine (for MinIO, through testcontainers), node and npm (for the
-# checks with other clients), rsyslog with TLS (a receiver of lines), a C compiler (for the race detector). Safe to run
+# checks with other clients), rsyslog with TLS (a receiver of lines), Chromium (for the audit's pages), a C compiler (for the race detector). Safe to run
 # again; takes well under a second when all is there. Needs root and apt to
 # install; elsewhere it says what to install and exits 1.
 set -euo pipefail
@@ -26,6 +26,7 @@ have iptables || missing+=(iptables)
 have runc || missing+=(runc)
 [ -x /usr/lib/cni/ptp ] || missing+=(containernetworking-plugins)
 { [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1; } || missing+=(busybox-static)
+have chromium || missing+=(chromium)
 compgen -G '/usr/sbin/rsyslogd' >/dev/null || missing+=(rsyslog)
 compgen -G '/usr/lib/*/rsyslog/lmnsd_gtls.so' >/dev/null || missing+=(rsyslog-gnutls)
 if ! engine_answers; then

@@ -145,7 +145,7 @@ func (s *server) eventList(ctx context.Context, m *stage.Manifest, at int) (g.No
 			break
 		}
 		rows = append(rows, []cell{
-			numberCell(row), dayCell(stamp(track.Time)), textCell(track.Event),
+			numberCell(row), wholeCell(stamp(track.Time)), textCell(track.Event),
 			nodeCell(code(string(track.Payload[:min(len(track.Payload), maxPayload)]))),
 		})
 	}

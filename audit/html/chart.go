@@ -23,14 +23,6 @@ const (
 	lines
 )
 
-// class says which colours it has: those of ranges ascend.
-func (f form) class() string {
-	if f == stacked {
-		return "chart scale"
-	}
-	return "chart"
-}
-
 // A chart is a picture of numbers, with the numbers beside it.
 type chart struct {
 	form form
@@ -46,6 +38,17 @@ type chart struct {
 	// max is the end of the scale; 0 follows from the values.
 	max   float64
 	small bool
+}
+
+// class says how large it is, and which colours it has: those of ranges ascend.
+func (c *chart) class() string {
+	switch {
+	case c.form == stacked:
+		return "chart large scale"
+	case c.small:
+		return "chart"
+	}
+	return "chart large"
 }
 
 // A series is the values of one sort, one for each label. A missing value is none.
@@ -194,7 +197,7 @@ func (c *chart) Render(w io.Writer) error {
 		}
 		rows = append(rows, row)
 	}
-	return h.Figure(h.Class(c.form.class()),
+	return h.Figure(h.Class(c.class()),
 		h.FigCaption(h.Strong(g.Text(c.title)), h.Span(g.Text(c.about))),
 		svg,
 		h.Details(h.Summary(g.Text("The numbers"), h.Span(h.Class("hidden"), g.Text(" of: "+c.title))), table(c.title, columns, rows)),

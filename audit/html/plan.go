@@ -64,7 +64,7 @@ func (v *view) event(e *telemetry.EventSpec) g.Node {
 		} else if at >= 0 {
 			value = textCell("left out")
 		}
-		rows = append(rows, []cell{codeCell(p.Name), value, textCell(p.Why()), textCell(p.DescribeType()), textCell(p.Source), textCell(string(p.Sensitivity))})
+		rows = append(rows, []cell{codeCell(p.Name), value, textCell(p.Why()), textCell(p.DescribeType()), textCell(p.Source), wholeCell(string(p.Sensitivity))})
 	}
 	once := ""
 	if e.OncePerObject {

@@ -89,7 +89,7 @@ func (v *view) summary() g.Node {
 	}
 	span := ""
 	if n := len(v.Days); n > 0 {
-		span = v.Days[0].Day + " to " + v.Days[n-1].Day
+		span = strings.ReplaceAll(v.Days[0].Day, "-", noBreak) + " to " + strings.ReplaceAll(v.Days[n-1].Day, "-", noBreak)
 	}
 	var staged, delivered, rejected, pending int64
 	for _, d := range v.Destinations {
@@ -108,8 +108,11 @@ func (v *view) summary() g.Node {
 	if n := v.Names; n != nil {
 		tiles = append(tiles, tile("Names found", comma(n.Hits), comma(int64(n.Searched))+" searched for"))
 	}
-	return h.Section(h.Aria("label", "Summary"), verdict, h.Dl(h.Class("tiles"), g.Group(tiles)))
+	return h.Section(h.Class("summary"), h.Aria("label", "Summary"), verdict, h.Dl(h.Class("tiles"), g.Group(tiles)))
 }
+
+// noBreak is a hyphen at which no line ends.
+const noBreak = "\u2011"
 
 func tile(term, figure, note string) g.Node {
 	return h.Div(h.Dt(g.Text(term)), h.Dd(h.Strong(g.Text(figure)), h.Span(g.Text(note))))
@@ -119,7 +122,7 @@ func tile(term, figure, note string) g.Node {
 func (v *view) collected() g.Group {
 	var rows [][]cell
 	row := func(name cell, question, event string) {
-		rows = append(rows, []cell{name, textCell(question), numberCell(v.events[event]), dayCell(cmp.Or(v.first[event], "never")), dayCell(v.last[event])})
+		rows = append(rows, []cell{name, textCell(question), numberCell(v.events[event]), wholeCell(cmp.Or(v.first[event], "never")), wholeCell(v.last[event])})
 	}
 	for i := range v.Plan.Events {
 		e := &v.Plan.Events[i]
