@@ -107,7 +107,7 @@ func TestDoctor(t *testing.T) {
 		},
 		{
 			name: "no such source", args: []string{"--source", "etcd", "--stage", stage},
-			code: cli.ExitUsage, want: map[string]string{"sources": "fix", "stage, history": "ok"}, says: "use kube, results or dir:PATH",
+			code: cli.ExitUsage, want: map[string]string{"sources": "fix", "stage, history": "ok"}, says: "use kube, inventory, results or dir:PATH",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

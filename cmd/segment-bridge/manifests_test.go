@@ -104,7 +104,7 @@ func TestManifestsRefuses(t *testing.T) {
 		"API server":       {bridgeHead, []string{"--cluster-id=c", "--api-server=host"}, "10.0.0.1:6443"},
 		"two stages":       {bridgeHead + "spec: {stage: {s3: {bucket: abc}, volume: {}}}", []string{"--cluster-id=c"}, "remove one"},
 		"short retention":  {bridgeHead + "spec: {retention: {expireAfter: 24h}}", []string{"--cluster-id=c"}, "expireAfter"},
-		"nothing to read":  {bridgeHead + "spec: {sources: {kube: false}}", []string{"--cluster-id=c"}, "nothing to read"},
+		"nothing to read":  {bridgeHead + "spec: {sources: {kube: false, inventory: false}}", []string{"--cluster-id=c"}, "nothing to read"},
 		"bad schedule":     {bridgeHead + "spec: {schedule: hourly}", []string{"--cluster-id=c"}, "spec.schedule"},
 		"bad endpoint":     {bridgeHead + "spec: {stage: {s3: {bucket: abc, endpoint: minio}}}", []string{"--cluster-id=c"}, "endpoint"},
 		"no since":         {bridgeHead, []string{"--cluster-id=c", "--backfill"}, "--since is required"},
