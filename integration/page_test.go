@@ -78,24 +78,20 @@ func TestPage(t *testing.T) {
 	})
 
 	for _, look := range []struct {
-		name, file, scheme string
-		width, height      int64
-		open               bool // all that is folded up
+		name, file, scheme, media string
+		width, height             int64
+		open                      bool // all that is folded up
 	}{
-		{"desktop", clean, "light", 1280, 900, false},
-		{"desktop-open", clean, "light", 1280, 900, true},
-		{"dark", dirty, "dark", 1280, 900, false},
-		{"dark-open", dirty, "dark", 1280, 900, true},
-		{"phone", clean, "light", 360, 740, false},
-		{"phone-open", dirty, "dark", 360, 740, true},
+		{"desktop", clean, "light", "screen", 1280, 900, false},
+		{"tablet", clean, "light", "screen", 800, 1100, true},
+		{"dark", dirty, "dark", "screen", 1280, 900, false},
+		{"dark-open", dirty, "dark", "screen", 1280, 900, true},
+		{"phone", clean, "light", "screen", 360, 740, false},
+		{"phone-open", dirty, "dark", "screen", 360, 740, true},
+		{"paper", dirty, "light", "print", 794, 1123, false},
 	} {
 		t.Run(look.name, func(t *testing.T) {
-			b.run(t, chromedp.EmulateViewport(look.width, look.height), func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-				_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}},
-				})
-				return chromedp.Void{}, err
-			})
+			b.run(t, chromedp.EmulateViewport(look.width, look.height), media(look.media, look.scheme))
 			b.open(t, "file://"+look.file)
 			if look.open {
 				value(t, b, chromedp.Evaluate[bool](`document.querySelectorAll("details").forEach(d => { d.open = true }), true`))
@@ -106,12 +102,15 @@ func TestPage(t *testing.T) {
 			if faint := value(t, b, chromedp.Evaluate[[]string](tooFaint)); len(faint) > 0 {
 				t.Errorf("hard to read: %v", faint)
 			}
-			b.screenshot(t, look.name)
+			if !look.open && look.media == "screen" {
+				b.screenshot(t, look.name)
+			}
 			b.quiet(t, "file://"+look.file)
 		})
 	}
 
 	t.Run("prints", func(t *testing.T) {
+		b.run(t, media("", "light"))
 		b.open(t, "file://"+dirty)
 		pdf := value(t, b, chromedp.PrintToPDF(chromedp.PDFPrintBackground()))
 		if pages := bytes.Count(pdf, []byte("/Type /Page\n")); !bytes.HasPrefix(pdf, []byte("%PDF-")) || pages < 4 {
@@ -122,7 +121,7 @@ func TestPage(t *testing.T) {
 
 	t.Run("browses", func(t *testing.T) {
 		address := s.serve(t, "audit", "--stage", "file://"+stage, "--serve")
-		b.run(t, chromedp.EmulateViewport(360, 740))
+		b.run(t, chromedp.EmulateViewport(360, 740), media("screen", "light"))
 		b.open(t, address)
 		b.run(t, chromedp.Click(chromedp.CSS(`header a`)), chromedp.WaitVisible(chromedp.CSS(`tbody a[href^="/batch/"]`)),
 			chromedp.Click(chromedp.CSS(`tbody a`)), chromedp.WaitVisible(chromedp.CSS(`#receipts`)))
@@ -192,6 +191,16 @@ func newBrowser(t *testing.T) *browser {
 		return chromedp.Void{}, err
 	})
 	return b
+}
+
+// media makes the browser show pages on a screen or on paper, in the light or in the dark.
+func media(media, scheme string) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Media: media, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return chromedp.Void{}, err
+	}
 }
 
 // hear notes what happens in the browser.

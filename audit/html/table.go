@@ -39,7 +39,7 @@ func nodeCell(n ...g.Node) cell  { return cell{show: g.Group(n)} }
 func numberCell(n int64) cell    { return cell{show: g.Text(comma(n)), sort: strconv.FormatInt(n, 10)} }
 func shareCell(n, of int64) cell { return cell{g.Text(percent(n, of)), share(n, of)} }
 func timeCell(t time.Time) cell  { return wholeCell(stamp(t)) }
-func wholeCell(day string) cell  { return cell{show: h.Span(h.Class("whole"), g.Text(day))} }
+func wholeCell(s string) cell    { return cell{show: h.Span(h.Class("whole"), text(s))} }
 func pseudonymCell(p telemetry.Pseudonym) cell {
 	return cell{show: h.Span(h.Class("whole"), code(p.String()))}
 }
