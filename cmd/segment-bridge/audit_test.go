@@ -172,7 +172,8 @@ func visit(t *testing.T, c *exec.Cmd) ([]byte, error) {
 	if !served {
 		t.Error("the report was not served")
 	}
-	return out.Bytes(), c.Wait()
+	err = c.Wait()
+	return out.Bytes(), err
 }
 
 func TestAuditUsage(t *testing.T) {
