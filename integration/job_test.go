@@ -161,7 +161,8 @@ func (p *pod) checkSaid() {
 	}
 }
 
-// Each right of the job's account is needed: taken away, the source that needs it says so. None is missing.
+// Each right of the job's account is needed: taken away, the source that needs it says so. None is missing. Those of the
+// inventory depend on what the cluster serves; TestInventory takes them away.
 func TestPodRights(t *testing.T) {
 	s := newSite(t, samplecluster.Config{Seed: 7, Runs: 20}, world.ResultsOptions{PartialResponse: true})
 	// Where nothing is stored, the records are counted too.
@@ -169,6 +170,7 @@ func TestPodRights(t *testing.T) {
 	s.surround()
 	settings := s.settings(s.results.URL)
 	settings.Spec.Sources.TektonResults.CAConfigMap = "results-ca"
+	settings.Spec.Sources.Inventory = new(false)
 	objects := s.install(settings)
 	p := s.newPod(cronJob(t, objects, install.CronJob).Spec.JobTemplate.Spec.Template.Spec, nil)
 	p.container(p.spec.InitContainers[0])

@@ -217,6 +217,7 @@ func TestOperatorUpgrade(t *testing.T) {
 	})
 	b = v1alpha1.New().Enable(true)
 	b.Spec.Sources.Kube = new(false)
+	b.Spec.Sources.Inventory = new(false)
 	b.Spec.Sources.TektonResults.Address = "results.example.com:8080"
 	s.putBridge(b)
 	s.awaitConditions("Ready=True/Installed")
