@@ -208,6 +208,9 @@ func (c *canaries) byHand(t *testing.T) {
 	if r := c.try("audit with the names", env, "audit", "--names", names); r.code != 0 || !strings.Contains(string(r.stdout), fmt.Sprint(len(c.Names))) {
 		t.Errorf("the audit does not agree: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+	page := t.TempDir()
+	c.try("audit as a page", env, "audit", "--html", filepath.Join(page, "report.html"))
+	c.outputAll("page", readFolder(t, page))
 	for _, format := range []string{"text", "json"} {
 		if r := c.try("doctor, "+format, env, "doctor", "--format", format, "--results-ca-file", c.results.CAFile); r.code != 0 {
 			t.Errorf("doctor: exit code %d\n%s", r.code, r.stdout)
