@@ -16,7 +16,7 @@ SEEDS     ?= 1000000
 DURATION  ?= 0
 ROUNDS    ?= 10000
 # Tests against real servers mostly wait: these go beside the rest of them.
-OTHERS    := ^Test(Operator|Inventory|Pod)
+OTHERS    := ^Test(Operator|Inventory|Pod|Canaries|Analysis)
 CLUSTER   ?= /tmp/segment-bridge-cluster
 
 # The version comes from the lines above, so that a tree without git, or one that git mistrusts, builds as well.
