@@ -59,7 +59,7 @@ application as NAMESPACE/NAME. It needs --cluster-id and, where names are hidden
 --html writes the report as a page for people too: one file that loads nothing, with charts, the plan, and an event of each sort as
 it was sent. --serve serves that page, and one for each batch, to browsers on this machine, until Ctrl-C; --serve=HOST:PORT says where.
 
-Exit codes: 0 nothing was found; 1 something was, or the stage could not be read; 2 wrong usage.`,
+Exit codes: 0 nothing was found; 1 something was, or the stage is empty or could not be read; 2 wrong usage.`,
 		Example: `  segment-bridge audit --stage file:///tmp/stage --names names.txt
   segment-bridge audit --stage file:///tmp/stage --reproduce team-a --cluster-id 0b1f --format json
   segment-bridge audit --stage file:///tmp/stage --html report.html`,
@@ -129,6 +129,10 @@ func (p program) audit(c *cobra.Command, a *auditFlags) error {
 	report, err := audit.Run(c.Context(), bucket, o)
 	if err != nil {
 		return err
+	}
+	if report.Totals.Objects == 0 && a.guess.name == "" {
+		// Who mistypes an address must not be told that all is well. What a name becomes is said anywhere.
+		return errors.New("nothing is staged there: check --stage, and whether the credentials may list the bucket")
 	}
 	write := report.WriteText
 	if a.format == "json" {

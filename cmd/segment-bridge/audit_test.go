@@ -203,11 +203,11 @@ func TestAuditUsage(t *testing.T) {
 	}
 }
 
-// A finding ends with exit code 1, in both formats; an empty stage has none.
+// A finding ends with exit code 1, in both formats. An audit of the wrong place finds nothing, and does not say that all is well.
 func TestAuditFinds(t *testing.T) {
 	dir := t.TempDir()
 	place := "file://" + dir
-	if code, out, stderr := try(t, nil, "audit", "--stage", place); code != cli.ExitDone || !strings.Contains(out, "NO FINDINGS") {
+	if code, out, stderr := try(t, nil, "audit", "--stage", place); code != cli.ExitFailed || out != "" || !strings.Contains(stderr, "nothing is staged there") {
 		t.Errorf("exit code %d\n%s%s", code, out, stderr)
 	}
 	names := filepath.Join(t.TempDir(), "names")
