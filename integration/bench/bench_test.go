@@ -222,7 +222,7 @@ func (t *table) load(b *testing.B) {
 	_, out := measure(b, bridge(b, nil, "run", "--source", "dir:"+slimRuns(b, cluster, dir), "--cluster-id", "c", "--since", "2020-01-01", "--stage", place))
 	staged := summaryOf(b, out).Staged.Events
 	bodies := filepath.Join(b.TempDir(), "bodies")
-	dry := bridge(b, []string{"SEGMENT_WRITE_KEY=" + segmenttest.Key}, "load", "--stage", place, "--dry-run")
+	dry := bridge(b, []string{"SEGMENT_WRITE_KEY=" + segmenttest.Key}, "load", "--stage", place, "--dry-run", "--rate", "0")
 	_, text := measure(b, dry)
 	if err := os.WriteFile(bodies, text, 0o600); err != nil {
 		b.Fatal(err)
