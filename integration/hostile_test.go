@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -342,7 +341,7 @@ func hostileProcess(t *testing.T, args ...string) measured {
 	}
 	peak := make(chan int64)
 	ctx, ended := context.WithCancel(t.Context())
-	go func() { peak <- peakMemory(ctx, cmd.Process.Pid) }()
+	go func() { peak <- world.PeakMemory(ctx, cmd.Process.Pid) }()
 	err = cmd.Wait()
 	ended()
 	r := measured{result: result{code: cmd.ProcessState.ExitCode(), stdout: stdout.Bytes(), stderr: stderr.Bytes()}, peak: <-peak}
@@ -356,23 +355,6 @@ func hostileProcess(t *testing.T, args ...string) measured {
 		t.Errorf("peak memory is %d MiB, want at most %d", r.peak>>20, runLimit>>20)
 	}
 	return r
-}
-
-// peakMemory watches the high-water mark of a process, the mapped program included, until
-// ctx is done. What the kernel tells in the end counts the memory of the parent too, as it
-// was at the start.
-func peakMemory(ctx context.Context, pid int) (peak int64) {
-	for ctx.Err() == nil {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		_, after, _ := bytes.Cut(status, []byte("VmHWM:"))
-		if fields := bytes.Fields(after); len(fields) > 0 {
-			if kib, err := strconv.ParseInt(string(fields[0]), 10, 64); err == nil {
-				peak = max(peak, kib<<10)
-			}
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return peak
 }
 
 func eventsByUID(t *testing.T, path string) map[string][]event {

@@ -7,13 +7,12 @@ package bench
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
+
+	"github.com/segment-bridge/segment-bridge/integration/world"
 )
 
 // A cost is what a process, or several of them, took, as the operating system tells it.
@@ -38,7 +37,7 @@ func measure(tb testing.TB, cmd *exec.Cmd) (cost, []byte) {
 	}
 	ctx, ended := context.WithCancel(context.Background())
 	peak := make(chan int64)
-	go func() { peak <- peakMemory(ctx, cmd.Process.Pid) }()
+	go func() { peak <- world.PeakMemory(ctx, cmd.Process.Pid) }()
 	err := cmd.Wait()
 	wall := time.Since(began)
 	ended()
@@ -50,22 +49,6 @@ func measure(tb testing.TB, cmd *exec.Cmd) (cost, []byte) {
 }
 
 func tail(text []byte) []byte { return text[max(0, len(text)-4000):] }
-
-// peakMemory watches the high-water mark of a process until ctx is done. What the kernel
-// tells in the end counts the memory of the parent too, as it was at the start.
-func peakMemory(ctx context.Context, pid int) (peak int64) {
-	for ctx.Err() == nil {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		_, after, _ := bytes.Cut(status, []byte("VmHWM:"))
-		if fields := bytes.Fields(after); len(fields) > 0 {
-			if kib, err := strconv.ParseInt(string(fields[0]), 10, 64); err == nil {
-				peak = max(peak, kib<<10)
-			}
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return peak
-}
 
 func median[T int64 | float64 | time.Duration](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
