@@ -7,7 +7,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -45,7 +47,7 @@ func newTransport(secure bool, silence time.Duration) (*transport, error) {
 		if tcp, ok := c.(*net.TCPConn); ok {
 			err = tcp.SetWriteBuffer(unsentBytes)
 		}
-		return &conn{c, silence}, err
+		return &conn{Conn: c, silence: silence}, err
 	}
 	t.ResponseHeaderTimeout = 0 // which would be silence as well
 	return &transport{t}, nil
@@ -74,6 +76,7 @@ func (t *transport) CloseIdleConnections() {
 type conn struct {
 	net.Conn
 	silence time.Duration
+	silent  atomic.Bool // it has been
 }
 
 // pieceBytes is how much is written at a time: each piece that goes is a sign of life.
@@ -82,9 +85,10 @@ const pieceBytes = 64 << 10
 // Read implements [net.Conn].
 func (c *conn) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
-		return 0, err
+		return 0, c.cause(err)
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	return n, c.cause(err)
 }
 
 // Write implements [net.Conn].
@@ -92,13 +96,24 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		// The reader waits for the answer to what is being written.
 		if err := c.SetDeadline(time.Now().Add(c.silence)); err != nil {
-			return n, err
+			return n, c.cause(err)
 		}
 		var written int
 		written, err = c.Conn.Write(p[n:min(n+pieceBytes, len(p))])
 		n += written
 	}
-	return n, err
+	return n, c.cause(err)
+}
+
+// cause returns why an operation ended. net/http closes the connection when one half finds it silent; the other half may
+// wake up after that, and is not to blame the closing.
+func (c *conn) cause(err error) error {
+	if isTimeout(err) {
+		c.silent.Store(true)
+	} else if errors.Is(err, net.ErrClosed) && c.silent.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	return err
 }
 
 func isTimeout(err error) bool {

@@ -89,12 +89,37 @@ func TestSilentStore(t *testing.T) {
 	}
 }
 
+// The half of a connection that wakes up last, when the other half has found the store silent and closed it, says silence as
+// well: minio-go tries again what broke for any other reason.
+func TestSilentForBothHalves(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dialed, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &conn{Conn: dialed, silence: time.Millisecond}
+	if _, err := c.Read(make([]byte, 1)); !isTimeout(err) {
+		t.Fatalf("the reader's error is %v", err)
+	}
+	c.Close()
+	if _, err := c.Write([]byte("late")); !isTimeout(err) {
+		t.Errorf("the writer's error is %v", err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !isTimeout(err) {
+		t.Errorf("the reader's second error is %v", err)
+	}
+}
+
 // A line that is slow is not silent.
 func TestSlowStore(t *testing.T) {
 	const silence = 200 * time.Millisecond
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	c := &conn{ours, silence}
+	c := &conn{Conn: ours, silence: silence}
 	slowly := func(pass func(p []byte) (int, error)) {
 		for p := make([]byte, 32<<10); ; {
 			if _, err := pass(p); err != nil {
