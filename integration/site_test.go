@@ -328,8 +328,15 @@ func (s *site) run(env []string, args ...string) result {
 		s.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(s.t.Context(), path, append(args, "--log-level=debug")...)
-	cmd.Env = append(env, "HOME=/nonexistent", "TMPDIR="+os.TempDir())
-	return s.wait(cmd)
+	// gRPC would like to say what servers said.
+	cmd.Env = append(env, "HOME=/nonexistent", "TMPDIR="+os.TempDir(), "GRPC_GO_LOG_SEVERITY_LEVEL=info")
+	r := s.wait(cmd)
+	for line := range bytes.Lines(r.stderr) {
+		if !json.Valid(line) {
+			s.t.Errorf("segment-bridge %s writes a line that is no JSON: %s", args[0], line)
+		}
+	}
+	return r
 }
 
 // wait runs a process of the program and returns what it left.

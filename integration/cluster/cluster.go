@@ -252,17 +252,30 @@ func (c *Cluster) read(t testing.TB, name string) string {
 	return string(data)
 }
 
-// report tells how the cluster was when the test failed, and keeps the logs among its artifacts.
+// report tells how the job's pods were when the test failed, in few lines, so that what failed is still to be seen above
+// them; and keeps all else that can be known among the artifacts.
 func (c *Cluster) report(t testing.TB) {
 	if !t.Failed() {
 		return
 	}
-	for _, args := range [][]string{
-		{"get", "pods,jobs,pipelineruns", "-A", "-o", "wide"},
-		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
-	} {
+	keep := func(name string, data []byte) {
+		os.WriteFile(filepath.Join(t.ArtifactDir(), strings.ReplaceAll(name, "/", "_")), data, 0o644) //nolint:errcheck // what can be kept is kept
+	}
+	ask := func(args ...string) string {
 		out, err := c.kubectl(context.Background(), "", append(args, "--request-timeout=5s")...)
-		t.Logf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+		if err != nil {
+			return err.Error()
+		}
+		return out
+	}
+	keep("objects.txt", []byte(ask("get", "pods,jobs,pipelineruns", "-A", "-o", "wide")))
+	keep("events.txt", []byte(ask("get", "events", "-A", "--sort-by=.lastTimestamp")))
+	t.Logf("warnings:\n%s", lastLines(ask("get", "events", "-A", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"), 10))
+	t.Logf("pods of segment-bridge:\n%s", ask("get", "pods", "-n", "segment-bridge"))
+	for pod := range strings.FieldsSeq(ask("get", "pods", "-n", "segment-bridge", "-o", "name", "--sort-by=.metadata.creationTimestamp")) {
+		logs := ask("logs", "-n", "segment-bridge", pod, "--all-containers", "--prefix")
+		keep(pod+".log", []byte(logs))
+		t.Logf("%s:\n%s", pod, lastLines(logs, 8))
 	}
 	for _, pattern := range []string{"var/log/*.log", "var/log/pods/*/*/*.log"} {
 		logs, err := filepath.Glob(filepath.Join(c.dir, pattern))
@@ -275,11 +288,17 @@ func (c *Cluster) report(t testing.TB) {
 				continue
 			}
 			if data, err := os.ReadFile(log); err == nil {
-				os.WriteFile(filepath.Join(t.ArtifactDir(), strings.ReplaceAll(name, "/", "_")), data, 0o644) //nolint:errcheck // what can be kept is kept
+				keep(name, data)
 			}
 		}
 	}
 	t.Logf("go test -artifacts -outputdir FOLDER keeps the logs")
+}
+
+// lastLines returns at most n lines of a text.
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 // goBuild builds a static program of this module.

@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/grpc/grpclog"
 	"k8s.io/klog/v2"
 )
 
@@ -54,8 +55,9 @@ func (e UsageError) ExitCode() int { return ExitUsage }
 // Main runs a program and exits with the code that run returns. The context ends with the first signal, which asks for an
 // orderly end; the second, with its usual effect, does not ask. Either way nothing is lost: the next run goes on.
 func Main(run func(context.Context) int) {
-	// client-go writes addresses and bodies to standard error behind our back.
+	// client-go writes addresses and bodies to standard error behind our back, gRPC what servers said.
 	klog.SetLogger(logr.Discard())
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	code := run(ctx)
