@@ -45,7 +45,7 @@ demo: ## Run the whole job on a sample cluster, without any cluster, bucket or a
 
 .PHONY: test
 test: install servers ## Run every test; installs what is missing (PostgreSQL, Docker) and builds the real servers
-	@bash integration/together.sh "$(MAKE) test-unit test-proof test-deploy && $(MAKE) test-integration ONLY='$(OTHERS)'" "$(MAKE) test-integration BUT='$(OTHERS)'"
+	@bash integration/together.sh "$(MAKE) test-unit test-proof test-allocations test-deploy && $(MAKE) test-integration ONLY='$(OTHERS)'" "$(MAKE) test-integration BUT='$(OTHERS)'"
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go and a C compiler (for the race detector)
@@ -55,6 +55,16 @@ test-unit: ## Run the tests that need nothing but Go and a C compiler (for the r
 .PHONY: test-proof
 test-proof: ## Kill the job at every pair of its side effects, and simulate 10,000 seeds (long versions: make crash, make simulate)
 	go test ./internal/crash ./internal/simulation
+
+# What every run and every event costs, from the API server's answer to Segment's request.
+ALLOCATIONS := ^Benchmark(Project|Stream|Namespace|Check|Record|Write|Stage|Sorter|Deliver)$$
+
+.PHONY: test-allocations
+test-allocations: ## Compare what the packages' benchmarks allocate with the committed baseline (UPDATE=1 writes that anew)
+	@mkdir -p bin
+	@go test -run '^$$' -bench '$(ALLOCATIONS)' -skip '/./(encoding-json|memchr)' -benchmem -benchtime 3x -count 2 \
+		./telemetry ./extract ./transform ./stage ./stage/parquetfile ./stage/extsort ./load/segment > bin/allocations.txt || { cat bin/allocations.txt; exit 1; }
+	@go run ./internal/allocations $(if $(UPDATE),-update) internal/allocations/baseline.txt < bin/allocations.txt
 
 .PHONY: test-deploy
 test-deploy: ## Render the overlays and the chart with kustomize's and Helm's own code, and compare them

@@ -72,7 +72,7 @@ func rowTime(row []byte) time.Time {
 
 var errRow = errors.New("a temporary file is damaged")
 
-// parseRow reads a row into e, reusing its properties.
+// parseRow reads a row into e, reusing what the row before it left there.
 func parseRow(b []byte, e *telemetry.Event) error {
 	name, rest, ok := bytes.Cut(b, []byte{0})
 	if !ok || len(rest) < 8 {
@@ -80,9 +80,13 @@ func parseRow(b []byte, e *telemetry.Event) error {
 	}
 	seconds := binary.BigEndian.Uint64(rest)
 	id, event, ok := bytes.Cut(rest[8:], []byte{0})
+	was := e.Name
 	if !ok || e.UnmarshalBinary(event) != nil {
 		return errRow
 	}
-	e.Name, e.MessageID, e.Time = string(name), string(id), time.Unix(int64(seconds), 0).UTC()
+	if e.Name = was; string(name) != was {
+		e.Name = string(name)
+	}
+	e.MessageID, e.Time = string(id), time.Unix(int64(seconds), 0).UTC()
 	return nil
 }

@@ -50,7 +50,7 @@ func (l *Ledger) writeData(ctx context.Context, schema *parquetfile.Schema, rows
 		}
 	}()
 	w := parquetfile.NewWriter(temp, schema, l.options.Library)
-	ids := sha256.New()
+	ids := idSum{Hash: sha256.New()}
 	var e telemetry.Event
 	for row, err := range rows.Sorted() {
 		if err := errors.Join(err, ctx.Err()); err != nil {
@@ -62,7 +62,7 @@ func (l *Ledger) writeData(ctx context.Context, schema *parquetfile.Schema, rows
 		if err := w.Write(&e); err != nil {
 			return nil, err
 		}
-		addID(ids, e.MessageID)
+		addID(&ids, e.MessageID)
 		data.count(&e, l.options.Plan.Event(e.Name).OncePerObject)
 	}
 	if err := w.Close(); err != nil {
@@ -89,13 +89,13 @@ func (d *dataFile) count(e *telemetry.Event, once bool) {
 // verify reads the file back: it must hold all the events, whatever the library
 // that wrote it says.
 func (d *dataFile) verify(want []byte) error {
-	ids := sha256.New()
+	ids := idSum{Hash: sha256.New()}
 	var rows int64
 	for id, err := range parquetfile.MessageIDs(d.file, d.size) {
 		if err != nil {
 			return fmt.Errorf("read data back: %w", err)
 		}
-		addID(ids, id)
+		addID(&ids, id)
 		rows++
 	}
 	if rows != d.rows || !bytes.Equal(ids.Sum(nil), want) {
@@ -104,9 +104,15 @@ func (d *dataFile) verify(want []byte) error {
 	return nil
 }
 
-func addID[T ~string | ~[]byte](h hash.Hash, id T) {
-	h.Write([]byte(id))
-	h.Write([]byte{'\n'})
+// An idSum is the hash of message IDs in their order.
+type idSum struct {
+	hash.Hash
+	line []byte
+}
+
+func addID[T ~string | ~[]byte](s *idSum, id T) {
+	s.line = append(append(s.line[:0], id...), '\n')
+	s.Write(s.line)
 }
 
 // manifest describes the batch.

@@ -40,7 +40,7 @@ func (l *Ledger) mergeFiles(ctx context.Context, files []File) (_ *dataFile, err
 			err = errors.Join(err, data.close())
 		}
 	}()
-	ids := sha256.New()
+	ids := idSum{Hash: sha256.New()}
 	for row, err := range rows.Sorted() {
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return nil, err
@@ -49,7 +49,7 @@ func (l *Ledger) mergeFiles(ctx context.Context, files []File) (_ *dataFile, err
 		if err != nil {
 			return nil, err
 		}
-		addID(ids, e.MessageID)
+		addID(&ids, e.MessageID)
 		data.count(&e, false) // what happens once is in the manifests of the parts
 	}
 	if err := merger.Close(); err != nil {

@@ -108,18 +108,23 @@ func (e *Event) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalBinary reads what AppendBinary wrote. It reuses e.Properties.
+// UnmarshalBinary reads what AppendBinary wrote. It reuses e.Properties, and the names and words that e has in the same
+// places: events come in an order in which most of them stay.
 func (e *Event) UnmarshalBinary(b []byte) error {
 	r := binaryReader{rest: b}
-	properties := e.Properties[:0]
-	*e = Event{Name: r.string(), MessageID: r.string(), Time: time.Unix(r.varint(), 0).UTC(), Cluster: pseudonymOf(r.varint())}
+	before, properties := e.Properties, e.Properties[:0]
+	*e = Event{Name: r.string(e.Name), MessageID: r.string(""), Time: time.Unix(r.varint(), 0).UTC(), Cluster: pseudonymOf(r.varint())}
 	for n := r.uvarint(); n > 0 && r.ok(); n-- {
-		p := Property{Name: r.string()}
+		var was Property
+		if i := len(properties); i < len(before) {
+			was = before[i]
+		}
+		p := Property{Name: r.string(was.Name)}
 		code := int(r.byte())
 		if code >= len(typeCodes) {
 			return errMalformedEvent
 		}
-		p.Value = Value{typ: typeCodes[code], number: r.varint(), text: r.string()}
+		p.Value = Value{typ: typeCodes[code], number: r.varint(), text: r.string(was.Value.text)}
 		if (p.Value.typ == TypeSet || p.Value.typ == TypeCounts) && !compactJSON(p.Value.text) {
 			return errMalformedEvent
 		}
@@ -189,13 +194,17 @@ func (r *binaryReader) uvarint() uint64 {
 	return n
 }
 
-func (r *binaryReader) string() string {
+// string returns was if that is what comes.
+func (r *binaryReader) string(was string) string {
 	n := r.uvarint()
 	if n > uint64(len(r.rest)) {
 		r.fail()
 		return ""
 	}
-	s := string(r.rest[:n])
+	b := r.rest[:n]
 	r.rest = r.rest[n:]
-	return s
+	if string(b) == was {
+		return was
+	}
+	return string(b)
 }

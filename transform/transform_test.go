@@ -279,11 +279,11 @@ func describe(e *telemetry.Event) string {
 	return text
 }
 
-func config(t *testing.T) transform.Config {
+func config(t testing.TB) transform.Config {
 	return transform.Config{Window: record.Window{Since: since, Until: until}, Cluster: names(t).Cluster()}
 }
 
-func names(t *testing.T) *telemetry.Pseudonymizer {
+func names(t testing.TB) *telemetry.Pseudonymizer {
 	t.Helper()
 	n, err := telemetry.NewPseudonymizer("cluster-1")
 	if err != nil {
@@ -298,4 +298,27 @@ func uid(text string) telemetry.UID {
 		panic(err)
 	}
 	return u
+}
+
+// BenchmarkRecord makes the two events of a run that has ended.
+func BenchmarkRecord(b *testing.B) {
+	transformer := transform.New(config(b))
+	run := &record.PipelineRun{
+		UID: uid("run"), Namespace: names(b).Namespace([]byte("ns")), Started: at(9, 0), Completed: at(9, 30),
+		Tasks: 16, Type: record.ParsePipelineType([]byte("build")), Status: record.StatusTrue, Reason: record.ParseRunReason([]byte("Succeeded")),
+	}
+	plan, events := catalogue.Plan(), 0
+	check := func(e *telemetry.Event) error {
+		events++
+		return plan.Check(e)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := transformer.Record(run, check); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if events != 2*b.N {
+		b.Fatalf("%d events of %d runs", events, b.N)
+	}
 }

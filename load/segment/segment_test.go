@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -365,4 +366,24 @@ func large(n int) []telemetry.Track {
 		events[i] = track(id, `{"a":"`+strings.Repeat("x", 32_000-len(e.Payload))+`"}`)
 	}
 	return events
+}
+
+// BenchmarkDeliver delivers what fills two requests or so, to a server that takes it without reading it.
+func BenchmarkDeliver(b *testing.B) {
+	events := tracks(2000)
+	d, _ := newDestination(b, roundTripper(func(req *http.Request) (*http.Response, error) {
+		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+			return nil, err
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}, Request: req}, req.Body.Close()
+	}), nil)
+	defer d.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		verdicts, err := d.Deliver(b.Context(), events)
+		if err != nil || count(verdicts, telemetry.Delivered) != len(events) {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*len(events))/b.Elapsed().Seconds(), "events/s")
 }

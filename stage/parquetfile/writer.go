@@ -98,7 +98,11 @@ func (w *Writer) value(v telemetry.Value) parquet.Value {
 		return parquet.BooleanValue(v.Integer() == 1)
 	case telemetry.TypeTime:
 		return parquet.Int64Value(v.Integer() * 1_000_000)
-	case telemetry.TypePseudonym, telemetry.TypeEnum, telemetry.TypeVersion:
+	case telemetry.TypePseudonym:
+		start := len(w.bytes)
+		w.bytes = v.AppendJSON(w.bytes)
+		return parquet.ByteArrayValue(w.bytes[start+1 : len(w.bytes)-1]) // without the quotes
+	case telemetry.TypeEnum, telemetry.TypeVersion:
 		return w.text(v.String())
 	default:
 		return w.text(v.String())

@@ -92,12 +92,12 @@ func TestSilentStore(t *testing.T) {
 // The half of a connection that wakes up last, when the other half has found the store silent and closed it, says silence as
 // well: minio-go tries again what broke for any other reason.
 func TestSilentForBothHalves(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	dialed, err := net.Dial("tcp", listener.Addr().String())
+	dialed, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,9 @@ func TestSilentForBothHalves(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); !isTimeout(err) {
 		t.Fatalf("the reader's error is %v", err)
 	}
-	c.Close()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.Write([]byte("late")); !isTimeout(err) {
 		t.Errorf("the writer's error is %v", err)
 	}
