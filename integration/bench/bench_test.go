@@ -27,7 +27,8 @@ import (
 )
 
 var (
-	runs    = flag.Int("runs", 20_000, "PipelineRuns in the archive, in the cluster and in the file")
+	runs    = flag.Int("runs", 20_000, "PipelineRuns in Tekton Results and in the file")
+	objects = flag.Int("objects", 5_000, "PipelineRuns in the cluster")
 	events  = flag.Int("events", 200_000, "events to deliver, at least")
 	results = flag.String("results", "", "write the table as JSON into this file")
 )
@@ -54,9 +55,25 @@ func BenchmarkAgainst(b *testing.B) {
 	b.Run("parquet", all.parquet)
 	b.Run("load", all.load)
 	b.Run("servers", all.servers)
-	all.print(os.Stdout)
+	all.finish(b)
+}
+
+// finish prints the table, and writes it if that is asked for.
+func (t *table) finish(b *testing.B) {
+	b.Helper()
+	t.print(os.Stdout)
 	if *results != "" {
-		if err := all.write(*results); err != nil {
+		if err := t.write(*results); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// undeliver lets a stage in a folder forget what was delivered.
+func undeliver(b *testing.B, dir string) {
+	b.Helper()
+	for _, of := range []string{"receipts", "leases"} {
+		if err := os.RemoveAll(filepath.Join(dir, "v1", of)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -102,8 +119,8 @@ func summaryOf(b *testing.B, stdout []byte) (s summary) {
 }
 
 // sample is the made-up cluster that all comparisons are about.
-func sample() *samplecluster.Cluster {
-	return samplecluster.New(samplecluster.Config{Seed: 8, Runs: *runs, Now: time.Now().UTC().Truncate(time.Hour)})
+func sample(runs int) *samplecluster.Cluster {
+	return samplecluster.New(samplecluster.Config{Seed: 8, Runs: runs, Now: time.Now().UTC().Truncate(time.Hour)})
 }
 
 // ndjson writes the sample's runs into a file, one a line, and returns its path and size.
@@ -115,7 +132,7 @@ func ndjson(b *testing.B) (path string, size int64) {
 		b.Fatal(err)
 	}
 	w := bufio.NewWriterSize(file, 1<<20)
-	cluster := sample()
+	cluster := sample(*runs)
 	var line []byte
 	for run := range cluster.Runs() {
 		line = append(run.AppendJSON(line[:0], cluster.Now), '\n')
@@ -215,11 +232,11 @@ COPY (
 func (t *table) load(b *testing.B) {
 	dir, place := filepath.Join(b.TempDir(), "runs"), "file://"+b.TempDir()
 	// Each run that has ended has two events.
-	cluster := samplecluster.New(samplecluster.Config{Seed: 9, Runs: *events * 11 / 20, Now: time.Now().UTC().Truncate(time.Hour)})
+	cluster := samplecluster.New(samplecluster.Config{Seed: 9, Runs: *events * 5 / 8, Now: time.Now().UTC().Truncate(time.Hour)})
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		b.Fatal(err)
 	}
-	_, out := measure(b, bridge(b, nil, "run", "--source", "dir:"+slimRuns(b, cluster, dir), "--cluster-id", "c", "--since", "2020-01-01", "--stage", place))
+	_, out := measure(b, bridge(b, nil, "run", "--source", "dir:"+slimRuns(b, cluster, dir, *events/2), "--cluster-id", "c", "--since", "2020-01-01", "--stage", place))
 	staged := summaryOf(b, out).Staged.Events
 	bodies := filepath.Join(b.TempDir(), "bodies")
 	dry := bridge(b, []string{"SEGMENT_WRITE_KEY=" + segmenttest.Key}, "load", "--stage", place, "--dry-run", "--rate", "0")
@@ -237,9 +254,7 @@ func (t *table) load(b *testing.B) {
 				name: name, reference: "raw POSTs", unit: "events", work: float64(staged), by: wall, most: 1 / 0.8, memory: containerMB << 20,
 				ours: func() cost {
 					return delivered(b, staged, func(address string) *exec.Cmd {
-						if err := os.RemoveAll(filepath.Join(strings.TrimPrefix(place, "file://"), "v1/receipts")); err != nil {
-							b.Fatal(err)
-						}
+						undeliver(b, strings.TrimPrefix(place, "file://"))
 						return bridge(b, []string{"SEGMENT_WRITE_KEY=" + segmenttest.Key, "SEGMENT_BATCH_API=" + address}, flags...)
 					})
 				},
@@ -264,9 +279,9 @@ func (t *table) load(b *testing.B) {
 const scanQuery = `
 SELECT count(*), count(DISTINCT message_id), sum(length(payload)), bit_xor(hash(e)) FROM read_parquet('$FILES', union_by_name = true) AS e`
 
-// slimRuns writes runs that have ended into a file of the folder, with the few fields that
-// are read, so that staging them takes no time.
-func slimRuns(b *testing.B, cluster *samplecluster.Cluster, dir string) string {
+// slimRuns writes so many runs that have ended into a file of the folder, with the few fields that are read, so that staging
+// them takes no time.
+func slimRuns(b *testing.B, cluster *samplecluster.Cluster, dir string, count int) string {
 	b.Helper()
 	file, err := os.Create(filepath.Join(dir, "runs.ndjson"))
 	if err != nil {
@@ -274,15 +289,19 @@ func slimRuns(b *testing.B, cluster *samplecluster.Cluster, dir string) string {
 	}
 	w := bufio.NewWriter(file)
 	for run := range cluster.Runs() {
+		if count == 0 {
+			break
+		}
 		if run.Completed.After(cluster.Now) || run.Completed.Before(run.Started) {
 			continue
 		}
+		count--
 		fmt.Fprintf(w, `{"apiVersion":"tekton.dev/v1","kind":"PipelineRun","metadata":{"uid":%q,"namespace":%q,"labels":{"pipelines.appstudio.openshift.io/type":%q}},`+
 			`"status":{"startTime":%q,"completionTime":%q,"childReferences":[{}],"conditions":[{"type":"Succeeded","status":"True","reason":"Succeeded"}]}}`+"\n",
 			run.UID, run.Namespace, run.Type, run.Started.Format(time.RFC3339), run.Completed.Format(time.RFC3339))
 	}
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
+	if err := w.Flush(); err != nil || count > 0 {
+		b.Fatalf("%d runs of the sample have not ended, error %v", count, err)
 	}
 	return file.Name()
 }

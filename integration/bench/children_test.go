@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -126,8 +127,8 @@ func memchr(_ context.Context, args []string) error {
 	})
 }
 
-// drainResults reads all pages of an address with a CA file and a token file, asking for the
-// same fields as the bridge, and drops them.
+// drainResults reads all pages of an address with a CA file, a token file and so many rows a page, asking for the same fields
+// as the bridge, drops them, and prints how many rows there were.
 func drainResults(ctx context.Context, args []string) error {
 	trust, err := credentials.NewClientTLSFromFile(args[1], "")
 	if err != nil {
@@ -146,8 +147,12 @@ func drainResults(ctx context.Context, args []string) error {
 		"next_page_token,records.update_time,records.data.type,records.data.value.metadata.uid,records.data.value.metadata.namespace,"+
 			"records.data.value.metadata.labels,records.data.value.metadata.annotations,records.data.value.status.startTime,"+
 			"records.data.value.status.completionTime,records.data.value.status.conditions,records.data.value.status.childReferences")
+	size, err := strconv.ParseInt(args[3], 10, 32)
+	if err != nil {
+		return err
+	}
 	request := &pb.ListRecordsRequest{
-		Parent: "-/results/-", OrderBy: "update_time desc", PageSize: 500,
+		Parent: "-/results/-", OrderBy: "update_time desc", PageSize: int32(size),
 		Filter: `data_type in ["tekton.dev/v1.PipelineRun", "tekton.dev/v1beta1.PipelineRun"]`,
 	}
 	for rows := 0; ; {
@@ -163,7 +168,7 @@ func drainResults(ctx context.Context, args []string) error {
 	}
 }
 
-// drainList reads all pages of PipelineRuns in the cluster of a kubeconfig, and drops them.
+// drainList reads all pages of PipelineRuns in the cluster of a kubeconfig, drops them, and prints a line for each.
 func drainList(ctx context.Context, args []string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", args[0])
 	if err != nil {
@@ -190,11 +195,11 @@ func drainList(ctx context.Context, args []string) error {
 		if err != nil || response.StatusCode != http.StatusOK {
 			return fmt.Errorf("status %d: %w", response.StatusCode, err)
 		}
-		_, after, more := strings.Cut(string(end), `"continue":"`)
-		if !more {
+		fmt.Println(response.Status)
+		_, after, _ := strings.Cut(string(end), `"continue":"`)
+		if next, _, _ = strings.Cut(after, `"`); next == "" {
 			return nil
 		}
-		next, _, _ = strings.Cut(after, `"`)
 	}
 }
 

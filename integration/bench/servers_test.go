@@ -6,46 +6,64 @@ package bench
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
+	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
 )
 
-// A rig is the real servers, with the sample in them.
+// A rig is the real servers, with some of the sample in them.
 type rig struct {
 	cluster                   *world.Cluster
 	results                   *world.ResultsServer
+	sample                    *samplecluster.Cluster
+	next                      func() (samplecluster.Run, bool) // of the sample's runs
+	stored                    int                              // of them in Tekton Results
 	kubeconfig, tokenFile, id string
 }
 
-func newRig(b *testing.B) *rig {
+func newRig(b *testing.B, runs int) *rig {
 	b.Helper()
-	r := &rig{cluster: world.NewControlPlane(b)}
+	r := &rig{cluster: world.NewControlPlane(b), sample: sample(runs + *objects + recent)}
 	r.cluster.InstallCRDs(b)
 	r.results = world.Results(b, world.Postgres(b), world.ResultsOptions{PartialResponse: true, TLS: true, Auth: r.cluster})
 	r.cluster.ServiceAccount(b, "telemetry", "extract")
 	r.cluster.Bind(b, "cluster-admin", "telemetry", "extract")
 	token := r.cluster.Token(b, "telemetry", "extract", 12*time.Hour)
-	r.kubeconfig, r.tokenFile = r.cluster.Kubeconfig(b, token), filepath.Join(b.TempDir(), "token")
+	r.kubeconfig, r.tokenFile, r.id = r.cluster.Kubeconfig(b, token), filepath.Join(b.TempDir(), "token"), r.sample.ID
 	if err := os.WriteFile(r.tokenFile, []byte(token), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cluster := sample()
-	r.id = cluster.ID
+	next, stop := iter.Pull(r.sample.Runs())
+	r.next = next
+	b.Cleanup(stop)
+	return r
+}
+
+// take returns the next runs of the sample.
+func (r *rig) take(b *testing.B, count int) (runs []samplecluster.Run, objects [][]byte) {
+	b.Helper()
+	for range count {
+		run, ok := r.next()
+		if !ok {
+			b.Fatal("the sample has no more runs")
+		}
+		runs, objects = append(runs, run), append(objects, run.AppendJSON(nil, r.sample.Now))
+	}
+	return runs, objects
+}
+
+// fill stores runs in Tekton Results until there are so many.
+func (r *rig) fill(b *testing.B, count int) {
+	b.Helper()
 	began := time.Now()
-	for runs := range slices.Chunk(slices.Collect(cluster.Runs()), 1000) {
-		objects := make([][]byte, len(runs))
-		for i, run := range runs {
-			objects[i] = run.AppendJSON(nil, cluster.Now)
-		}
-		if err := r.cluster.Plant(b.Context(), objects...); err != nil {
-			b.Fatal(err)
-		}
+	for r.stored < count {
+		runs, objects := r.take(b, min(1000, count-r.stored))
 		names, err := r.results.Store(b.Context(), objects...)
 		if err != nil {
 			b.Fatal(err)
@@ -53,16 +71,27 @@ func newRig(b *testing.B) *rig {
 		times := make([]world.RecordTimes, len(runs))
 		for i, run := range runs {
 			times[i] = world.RecordTimes{Name: names[i], Created: run.Created, Updated: run.Created}
-			if run.Completed.After(run.Created) && run.Completed.Before(cluster.Now) {
+			if run.Completed.After(run.Created) && run.Completed.Before(r.sample.Now) {
 				times[i].Updated = run.Completed
 			}
 		}
 		if err := r.results.SetTimes(b.Context(), times...); err != nil {
 			b.Fatal(err)
 		}
+		r.stored += len(runs)
 	}
-	b.Logf("%d runs are in the cluster and in Tekton Results after %s", *runs, time.Since(began).Round(time.Second))
-	return r
+	b.Logf("%d runs are in Tekton Results, the last of them after %s", r.stored, time.Since(began).Round(time.Second))
+}
+
+// plant puts runs into the cluster. The API server holds them in memory, some 700 KB each.
+func (r *rig) plant(b *testing.B, count int) {
+	b.Helper()
+	for left := count; left > 0; left -= 1000 {
+		_, objects := r.take(b, min(1000, left))
+		if err := r.cluster.Plant(b.Context(), objects...); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // env is what extraction gets.
@@ -88,44 +117,22 @@ func (r *rig) stage(b *testing.B, place *world.Bucket, sources []string, args ..
 	return c, s
 }
 
+// recent is how many runs a cluster that stores them in Tekton Results and deletes them has at a time.
+const recent = 100
+
 // servers compares with reading the same servers and doing nothing with what comes.
 func (t *table) servers(b *testing.B) {
-	r := newRig(b)
+	r := newRig(b, *runs)
 	b.Run("results", func(b *testing.B) {
-		t.compare(b, comparison{
-			name: "back-fill from Tekton Results", reference: "draining the pages", unit: "runs", work: float64(*runs), by: wall, most: 1.2,
-			ours: func() cost {
-				c, s := r.stage(b, world.MinIO(b), []string{"results"}, "--since", "2020-01-01")
-				if s.Staged.Events < int64(*runs) {
-					b.Fatalf("staged %+v", s.Staged)
-				}
-				b.ReportMetric(float64(s.Sources[0].Bytes)/float64(s.Sources[0].Objects), "B/run")
-				return c
-			},
-			theirs: func() cost {
-				c, out := measure(b, child(b, "drain-results", r.results.Addr, r.results.CAFile, r.tokenFile))
-				if strings.TrimSpace(string(out)) != fmt.Sprint(*runs) {
-					b.Fatalf("drained %s rows", out)
-				}
-				return c
-			},
-		})
-	})
-	b.Run("kubernetes", func(b *testing.B) {
-		t.compare(b, comparison{
-			name: "back-fill from Kubernetes", reference: "raw chunked list", unit: "runs", work: float64(*runs), by: wall, most: 1.2,
-			ours: func() cost {
-				c, _ := r.stage(b, world.MinIO(b), []string{"kube"}, "--since", "2020-01-01")
-				return c
-			},
-			theirs: func() cost { c, _ := measure(b, child(b, "drain-list", r.kubeconfig)); return c },
-		})
+		r.fill(b, *runs)
+		t.backfill(b, r)
 	})
 	b.Run("idle", func(b *testing.B) {
+		r.plant(b, recent)
 		place := world.MinIO(b)
 		_, _ = r.stage(b, place, []string{"kube", "results"}, "--since", "2020-01-01")
 		t.compare(b, comparison{
-			name: "hourly run, nothing new", unit: "runs", work: 1, by: wall, memory: 40 << 20,
+			name: "hourly run, nothing new", unit: "runs", work: 1, by: wall, memory: 40 << 20, seconds: 2,
 			ours: func() cost {
 				c, s := r.stage(b, place, []string{"kube", "results"})
 				if s.Staged.Events > 1 {
@@ -135,4 +142,51 @@ func (t *table) servers(b *testing.B) {
 			},
 		})
 	})
+	b.Run("kubernetes", func(b *testing.B) {
+		r.plant(b, *objects)
+		t.compare(b, comparison{
+			name: "back-fill from Kubernetes", reference: "raw chunked list", unit: "runs", work: float64(recent + *objects), by: wall, most: 1.2, memory: containerMB << 20,
+			ours: func() cost {
+				c, _ := r.stage(b, world.MinIO(b), []string{"kube"}, "--since", "2020-01-01")
+				return c
+			},
+			theirs: func() cost {
+				c, out := measure(b, child(b, "drain-list", r.kubeconfig))
+				if lists := strings.Count(string(out), "\n"); lists < *objects/500 {
+					b.Fatalf("drained %d pages", lists)
+				}
+				return c
+			},
+		})
+	})
+}
+
+// backfill reads all of Tekton Results, with pages of the size given or the default.
+func (t *table) backfill(b *testing.B, r *rig, pageSize ...string) {
+	b.Helper()
+	c := comparison{
+		name: fmt.Sprintf("back-fill of %d from Tekton Results", r.stored), reference: "draining the pages", unit: "runs", work: float64(r.stored),
+		by: wall, most: 1.2, memory: containerMB << 20,
+	}
+	args, size := []string{"--since", "2020-01-01"}, "500"
+	if len(pageSize) > 0 {
+		size = pageSize[0]
+		args, c.name = append(args, "--results-page-size", size), fmt.Sprintf("%s, pages of %s", c.name, size)
+	}
+	c.ours = func() cost {
+		c, s := r.stage(b, world.MinIO(b), []string{"results"}, args...)
+		if s.Staged.Events < int64(r.stored) {
+			b.Fatalf("staged %+v", s.Staged)
+		}
+		b.ReportMetric(float64(s.Sources[0].Bytes)/float64(s.Sources[0].Objects), "B/run")
+		return c
+	}
+	c.theirs = func() cost {
+		c, out := measure(b, child(b, "drain-results", r.results.Addr, r.results.CAFile, r.tokenFile, size))
+		if strings.TrimSpace(string(out)) != fmt.Sprint(r.stored) {
+			b.Fatalf("drained %s rows", out)
+		}
+		return c
+	}
+	t.compare(b, c)
 }

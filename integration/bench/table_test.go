@@ -29,8 +29,10 @@ type comparison struct {
 	least float64
 	// memory is the peak that is aimed at for ours, in bytes, 0 for none.
 	memory int64
-	ours   func() cost
-	theirs func() cost // nil when there is nothing to compare with
+	// seconds is the wall time that is aimed at for ours, 0 for none.
+	seconds float64
+	ours    func() cost
+	theirs  func() cost // nil when there is nothing to compare with
 }
 
 func wall(c cost) float64 { return c.wall.Seconds() }
@@ -52,6 +54,7 @@ type row struct {
 	RatioTarget float64 `json:"ratioTarget,omitempty"`
 	RateTarget  float64 `json:"rateTarget,omitempty"`
 	PeakTarget  int64   `json:"peakTarget,omitempty"`
+	WallTarget  float64 `json:"wallTarget,omitempty"`
 	Met         bool    `json:"met"`
 }
 
@@ -85,10 +88,10 @@ func (t *table) compare(b *testing.B, c comparison) {
 	m := medians(ours)
 	r := row{
 		Name: c.name, Reference: c.reference, Unit: c.unit, Work: c.work, Rounds: len(ours),
-		Ours: figuresOf(m), RatioTarget: c.most, RateTarget: c.least, PeakTarget: c.memory,
+		Ours: figuresOf(m), RatioTarget: c.most, RateTarget: c.least, PeakTarget: c.memory, WallTarget: c.seconds,
 		Rate: c.work / c.by(m),
 	}
-	r.Met = (c.memory == 0 || m.peak <= c.memory) && r.Rate >= c.least
+	r.Met = (c.memory == 0 || m.peak <= c.memory) && (c.seconds == 0 || m.wall.Seconds() <= c.seconds) && r.Rate >= c.least
 	if len(theirs) > 0 {
 		r.Theirs, r.Ratio = figuresOf(medians(theirs)), median(ratios)
 		r.Met = r.Met && (c.most == 0 || r.Ratio <= c.most)
@@ -123,6 +126,9 @@ func (r row) target() string {
 	}
 	if r.RatioTarget > 0 {
 		all = append(all, fmt.Sprintf("<= %.3g x", r.RatioTarget))
+	}
+	if r.WallTarget > 0 {
+		all = append(all, fmt.Sprintf("<= %.3g s", r.WallTarget))
 	}
 	if r.PeakTarget > 0 {
 		all = append(all, fmt.Sprintf("<= %d MiB", r.PeakTarget>>20))
