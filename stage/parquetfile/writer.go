@@ -18,6 +18,7 @@ type Writer struct {
 	schema  *Schema
 	library telemetry.Library
 	parquet *parquet.GenericWriter[any]
+	nulls   parquet.Row // a row without values
 
 	rows  [batchRows]parquet.Row // of which the first n wait to be written
 	n     int
@@ -29,8 +30,12 @@ const batchRows = 64
 
 // NewWriter returns a Writer to w; library is who sends the events.
 func NewWriter(w io.Writer, schema *Schema, library telemetry.Library) *Writer {
+	nulls := make(parquet.Row, schema.width)
+	for i := range nulls {
+		nulls[i] = parquet.NullValue().Level(0, 0, i)
+	}
 	return &Writer{
-		schema: schema, library: library,
+		schema: schema, library: library, nulls: nulls,
 		parquet: parquet.NewGenericWriter[any](w, options(schema.parquet, schema.plan.Hash())...),
 		bytes:   make([]byte, 0, batchRows*1024),
 	}
@@ -38,13 +43,7 @@ func NewWriter(w io.Writer, schema *Schema, library telemetry.Library) *Writer {
 
 // Write appends one event.
 func (w *Writer) Write(e *telemetry.Event) error {
-	row := w.rows[w.n]
-	if row == nil {
-		row = make(parquet.Row, w.schema.width)
-	}
-	for i := range row {
-		row[i] = parquet.NullValue().Level(0, 0, i)
-	}
+	row := append(w.rows[w.n][:0], w.nulls...)
 	row[0] = w.text(e.MessageID).Level(0, 0, 0)
 	row[1] = w.text(e.Name).Level(0, 0, 1)
 	row[2] = parquet.Int64Value(e.Time.UnixMicro()).Level(0, 0, 2)
