@@ -70,11 +70,11 @@ func (t *table) finish(b *testing.B) {
 }
 
 // undeliver lets a stage in a folder forget what was delivered.
-func undeliver(b *testing.B, dir string) {
-	b.Helper()
+func undeliver(tb testing.TB, dir string) {
+	tb.Helper()
 	for _, of := range []string{"receipts", "leases"} {
 		if err := os.RemoveAll(filepath.Join(dir, "v1", of)); err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
@@ -89,14 +89,14 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 // bridge is a command of the program, with the memory that it has in the cluster.
-func bridge(b *testing.B, env []string, args ...string) *exec.Cmd {
-	b.Helper()
+func bridge(tb testing.TB, env []string, args ...string) *exec.Cmd {
+	tb.Helper()
 	path, err := program()
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	cmd := exec.CommandContext(b.Context(), path, args...)
-	cmd.Env = append([]string{"HOME=/nonexistent", "TMPDIR=" + b.TempDir(), memoryLimit}, env...)
+	cmd := exec.CommandContext(tb.Context(), path, args...)
+	cmd.Env = append([]string{"HOME=/nonexistent", "TMPDIR=" + tb.TempDir(), memoryLimit}, env...)
 	return cmd
 }
 
@@ -110,10 +110,10 @@ type summary struct {
 	Destinations []struct{ Delivered int64 }
 }
 
-func summaryOf(b *testing.B, stdout []byte) (s summary) {
-	b.Helper()
+func summaryOf(tb testing.TB, stdout []byte) (s summary) {
+	tb.Helper()
 	if err := json.Unmarshal(stdout, &s); err != nil {
-		b.Fatalf("the summary is not JSON: %v: %.300s", err, stdout)
+		tb.Fatalf("the summary is not JSON: %v: %.300s", err, stdout)
 	}
 	return s
 }
@@ -153,7 +153,13 @@ func ndjson(b *testing.B) (path string, size int64) {
 // start is what an empty run of the program costs.
 func (t *table) start(b *testing.B) {
 	t.compare(b, comparison{name: "start-up", unit: "starts", work: 1, by: wall, memory: 40 << 20, ours: func() cost {
-		c, _ := measure(b, bridge(b, nil, "version"))
+		cmd := bridge(b, nil, "version")
+		file, err := os.Stat(cmd.Path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c, _ := measure(b, cmd)
+		c.note = fmt.Sprintf("the program has %.1f MB", float64(file.Size())/1e6)
 		return c
 	}})
 }
@@ -281,11 +287,11 @@ SELECT count(*), count(DISTINCT message_id), sum(length(payload)), bit_xor(hash(
 
 // slimRuns writes so many runs that have ended into a file of the folder, with the few fields that are read, so that staging
 // them takes no time.
-func slimRuns(b *testing.B, cluster *samplecluster.Cluster, dir string, count int) string {
-	b.Helper()
+func slimRuns(tb testing.TB, cluster *samplecluster.Cluster, dir string, count int) string {
+	tb.Helper()
 	file, err := os.Create(filepath.Join(dir, "runs.ndjson"))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	w := bufio.NewWriter(file)
 	for run := range cluster.Runs() {
@@ -301,23 +307,23 @@ func slimRuns(b *testing.B, cluster *samplecluster.Cluster, dir string, count in
 			run.UID, run.Namespace, run.Type, run.Started.Format(time.RFC3339), run.Completed.Format(time.RFC3339))
 	}
 	if err := w.Flush(); err != nil || count > 0 {
-		b.Fatalf("%d runs of the sample have not ended, error %v", count, err)
+		tb.Fatalf("%d runs of the sample have not ended, error %v", count, err)
 	}
 	return file.Name()
 }
 
 // delivered measures a process that brings all events to a fresh receiver.
-func delivered(b *testing.B, want int64, command func(address string) *exec.Cmd) cost {
-	b.Helper()
+func delivered(tb testing.TB, want int64, command func(address string) *exec.Cmd) cost {
+	tb.Helper()
 	receiver := segmenttest.New(segmenttest.Options{}) //nolint:forbidigo // checking each event against the schema would be measured too
 	address, stop, err := receiver.Start()
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer stop()
-	c, _ := measure(b, command(address))
+	c, _ := measure(tb, command(address))
 	if r := receiver.Report(); int64(r.Accepted) != want || r.Duplicates > 0 {
-		b.Fatalf("report %+v, want %d events", r, want)
+		tb.Fatalf("report %+v, want %d events", r, want)
 	}
 	return c
 }

@@ -19,6 +19,7 @@ import (
 type cost struct {
 	wall, cpu time.Duration
 	peak      int64 // bytes of memory, the mapped program included
+	note      string
 }
 
 // and is the cost of two processes, one after the other.

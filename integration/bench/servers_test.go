@@ -5,13 +5,19 @@
 package bench
 
 import (
+	"bufio"
 	"fmt"
 	"iter"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/client-go/rest"
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
@@ -117,6 +123,40 @@ func (r *rig) stage(b *testing.B, place *world.Bucket, sources []string, args ..
 	return c, s
 }
 
+// requests is how often the API server was asked for what the job reads.
+func (r *rig) requests(b *testing.B) (n int) {
+	b.Helper()
+	client, err := rest.HTTPClientFor(r.cluster.Config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, r.cluster.Config.Host+"/metrics", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if line := lines.Text(); asked.MatchString(line) {
+			count, err := strconv.Atoi(line[strings.LastIndexByte(line, ' ')+1:])
+			if err != nil {
+				b.Fatal(err)
+			}
+			n += count
+		}
+	}
+	if err := lines.Err(); err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+var asked = regexp.MustCompile(`^apiserver_request_total{.*resource="(pipelineruns|components|konfluxes|namespaces|configmaps)".*verb="(LIST|GET)"`)
+
 // recent is how many runs a cluster that stores them in Tekton Results and deletes them has at a time.
 const recent = 100
 
@@ -134,9 +174,14 @@ func (t *table) servers(b *testing.B) {
 		t.compare(b, comparison{
 			name: "hourly run, nothing new", unit: "runs", work: 1, by: wall, memory: 40 << 20, seconds: 2,
 			ours: func() cost {
+				before := r.requests(b)
 				c, s := r.stage(b, place, []string{"kube", "results"})
 				if s.Staged.Events > 1 {
 					b.Fatalf("staged %+v", s.Staged)
+				}
+				c.note = fmt.Sprintf("%d requests of the API server", r.requests(b)-before)
+				for _, source := range s.Sources {
+					c.note += fmt.Sprintf(", %d KB from %s", source.Bytes/1000, source.Name)
 				}
 				return c
 			},
@@ -178,7 +223,7 @@ func (t *table) backfill(b *testing.B, r *rig, pageSize ...string) {
 		if s.Staged.Events < int64(r.stored) {
 			b.Fatalf("staged %+v", s.Staged)
 		}
-		b.ReportMetric(float64(s.Sources[0].Bytes)/float64(s.Sources[0].Objects), "B/run")
+		c.note = fmt.Sprintf("%d bytes a run", s.Sources[0].Bytes/s.Sources[0].Objects)
 		return c
 	}
 	c.theirs = func() cost {

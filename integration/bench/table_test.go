@@ -56,6 +56,8 @@ type row struct {
 	PeakTarget  int64   `json:"peakTarget,omitempty"`
 	WallTarget  float64 `json:"wallTarget,omitempty"`
 	Met         bool    `json:"met"`
+	// Note is what else the last round showed.
+	Note string `json:"note,omitempty"`
 }
 
 // figures are the medians of one side.
@@ -89,7 +91,7 @@ func (t *table) compare(b *testing.B, c comparison) {
 	r := row{
 		Name: c.name, Reference: c.reference, Unit: c.unit, Work: c.work, Rounds: len(ours),
 		Ours: figuresOf(m), RatioTarget: c.most, RateTarget: c.least, PeakTarget: c.memory, WallTarget: c.seconds,
-		Rate: c.work / c.by(m),
+		Rate: c.work / c.by(m), Note: ours[len(ours)-1].note,
 	}
 	r.Met = (c.memory == 0 || m.peak <= c.memory) && (c.seconds == 0 || m.wall.Seconds() <= c.seconds) && r.Rate >= c.least
 	if len(theirs) > 0 {
@@ -106,7 +108,7 @@ func (t *table) compare(b *testing.B, c comparison) {
 // print writes the table for people.
 func (t *table) print(w io.Writer) {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, "what\tunits/s\twall s\tCPU s\tpeak MiB\treference\twall s\tCPU s\tpeak MiB\tratio\ttarget\tmet")
+	fmt.Fprintln(columns, "what\tunits/s\twall s\tCPU s\tpeak MiB\treference\twall s\tCPU s\tpeak MiB\tratio\ttarget\tmet\tbesides")
 	for _, r := range t.rows {
 		fmt.Fprintf(columns, "%s\t%.4g %s\t%.2f\t%.2f\t%d\t", r.Name, r.Rate, r.Unit, r.Ours.Wall, r.Ours.CPU, r.Ours.Peak>>20)
 		if r.Reference == "" {
@@ -114,7 +116,7 @@ func (t *table) print(w io.Writer) {
 		} else {
 			fmt.Fprintf(columns, "%s\t%.2f\t%.2f\t%d\t%.3f\t", r.Reference, r.Theirs.Wall, r.Theirs.CPU, r.Theirs.Peak>>20, r.Ratio)
 		}
-		fmt.Fprintf(columns, "%s\t%s\n", r.target(), map[bool]string{true: "yes", false: "NO"}[r.Met])
+		fmt.Fprintf(columns, "%s\t%s\t%s\n", r.target(), map[bool]string{true: "yes", false: "NO"}[r.Met], r.Note)
 	}
 	_ = columns.Flush() // what cannot be printed is in the log all the same
 }
