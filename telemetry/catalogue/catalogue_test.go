@@ -82,7 +82,7 @@ func TestInventoryIsFresh(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile("inventory.json"); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("inventory.json is stale (%v): run make generate, twice", err)
+		t.Errorf("inventory.json is stale (%v): run make generate", err)
 	}
 }
 
