@@ -96,5 +96,9 @@ func (c *Client) open(ctx context.Context, path string, params map[string]string
 		return err
 	}
 	defer body.Close()
-	return read(body)
+	err = read(body)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // whatever a server still says when we hang up
+	}
+	return err
 }

@@ -3,7 +3,9 @@
 package kube
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -48,6 +51,20 @@ func TestGet(t *testing.T) {
 				t.Errorf("%d requests are made, want %d", len(server.requests()), len(test.answers))
 			}
 		})
+	}
+}
+
+// A server that notices that we hang up may still say something. That is not why the request ended: it took too long, and
+// is not worth another try.
+func TestAnswerAfterTheTimeIsUp(t *testing.T) {
+	client := newClient(t, &script{t: t, answers: []answer{{body: "{}"}}})
+	client.timeout = 100 * time.Millisecond
+	err := client.open(t.Context(), "/apis", nil, func(io.Reader) error {
+		time.Sleep(2 * client.timeout)
+		return io.EOF
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || temporary(err) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -106,10 +106,15 @@ func (r *rest) get(ctx context.Context, suffix string, bytes *int64, read func(i
 	if resp.StatusCode != http.StatusOK {
 		return ofStatus(resp.StatusCode)
 	}
-	if err := read(&counter{resp.Body, bytes}); err != nil {
+	err = read(&counter{resp.Body, bytes})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ofError(ctx.Err()) // whatever a server still says when we hang up
+	default:
 		return ofError(err)
 	}
-	return nil
 }
 
 func (r *rest) close() { r.client.CloseIdleConnections() }
