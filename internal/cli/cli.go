@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -55,7 +56,8 @@ func (e UsageError) ExitCode() int { return ExitUsage }
 // Main runs a program and exits with the code that run returns. The context ends with the first signal, which asks for an
 // orderly end; the second, with its usual effect, does not ask. Either way nothing is lost: the next run goes on.
 func Main(run func(context.Context) int) {
-	// client-go writes addresses and bodies to standard error behind our back, gRPC what servers said.
+	// client-go writes addresses and bodies to standard error behind our back, net/http and gRPC what servers said.
+	log.SetOutput(io.Discard)
 	klog.SetLogger(logr.Discard())
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
