@@ -118,9 +118,10 @@ func summaryOf(tb testing.TB, stdout []byte) (s summary) {
 	return s
 }
 
-// sample is the made-up cluster that all comparisons are about.
+// sample is the made-up cluster that all comparisons are about. Nothing has happened there for eight hours, so that an hourly
+// run has nothing new.
 func sample(runs int) *samplecluster.Cluster {
-	return samplecluster.New(samplecluster.Config{Seed: 8, Runs: runs, Now: time.Now().UTC().Truncate(time.Hour)})
+	return samplecluster.New(samplecluster.Config{Seed: 8, Runs: runs, Now: time.Now().UTC().Truncate(time.Hour).Add(-8 * time.Hour)})
 }
 
 // ndjson writes the sample's runs into a file, one a line, and returns its path and size.
