@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -167,19 +168,24 @@ func properties(t *testing.T, payload string) map[string]any {
 	return call.Properties
 }
 
-// goroutines counts the goroutines that are in the library.
+// goroutines counts the goroutines of this test's bubble that are in the library. Those of a test before it may be on their
+// last lines still.
 func goroutines() int {
 	synctest.Wait()
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
+	text := make([]byte, 1<<20)
+	text = text[:runtime.Stack(text, true)]
+	stacks := strings.Split(string(text), "\n\n")
+	bubble := inBubble.FindString(stacks[0]) // the caller's is the first
 	n := 0
-	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
-		if strings.Contains(stack, "github.com/segment-bridge/segment-bridge/telemetry.") {
+	for _, stack := range stacks {
+		if inBubble.FindString(stack) == bubble && strings.Contains(stack, "github.com/segment-bridge/segment-bridge/telemetry.") {
 			n++
 		}
 	}
 	return n
 }
+
+var inBubble = regexp.MustCompile(`synctest bubble \d+\b`)
 
 func TestReporterReportsEachPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
