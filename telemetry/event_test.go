@@ -3,9 +3,12 @@
 package telemetry_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +111,28 @@ func TestEventBinary(t *testing.T) {
 	}
 }
 
+// What is read into an event that held another one is what is read into a new one: words are reused where they are the same, and
+// only there.
+func TestEventBinaryReused(t *testing.T) {
+	first, second := event(t), event(t)
+	second.Name, second.MessageID = "Other", "other"
+	slices.Reverse(second.Properties)
+	second.Properties = second.Properties[1:]
+	var reused telemetry.Event
+	for i, want := range []*telemetry.Event{first, second, first, {Name: "Bare"}, second} {
+		b, err := want.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reused.UnmarshalBinary(b); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := reused.AppendBinary(nil); err != nil || !bytes.Equal(again, b) {
+			t.Errorf("event %d became %+v, %v\nwant %+v", i, reused, err, want)
+		}
+	}
+}
+
 func FuzzEventBinary(f *testing.F) {
 	b, err := event(f).AppendBinary(nil)
 	if err != nil {
@@ -116,8 +141,15 @@ func FuzzEventBinary(f *testing.F) {
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e, again telemetry.Event
+		reused := event(t)
+		if (e.UnmarshalBinary(b) == nil) != (reused.UnmarshalBinary(b) == nil) {
+			t.Error("what the event held before decides whether the bytes are right")
+		}
 		if e.UnmarshalBinary(b) != nil {
 			return
+		}
+		if fresh, used := fmt.Sprint(e), fmt.Sprint(*reused); fresh != used {
+			t.Errorf("an event that held another became %s, want %s", used, fresh)
 		}
 		back, err := e.AppendBinary(nil)
 		if err != nil || again.UnmarshalBinary(back) != nil || !reflect.DeepEqual(e, again) {
