@@ -3,12 +3,18 @@
 package results
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	pb "github.com/tektoncd/results/proto/v1alpha2/results_go_proto"
 
@@ -82,5 +88,22 @@ func TestTokenFile(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A server that notices that we hang up may still say something. That is not why the request ended.
+func TestAnswerAfterTheTimeIsUp(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	api := newREST(server.URL, nil, newBearer(Config{}), "", nil)
+	defer api.close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := api.get(ctx, "", new(int64), func(io.Reader) error {
+		<-ctx.Done()
+		return io.EOF
+	})
+	if f, ok := errors.AsType[*fault](err); !ok || f.class != slow {
+		t.Errorf("the error is %v", err)
 	}
 }
