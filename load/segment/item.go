@@ -8,16 +8,12 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/segmentio/analytics-go/v3"
-
 	"github.com/segment-bridge/segment-bridge/telemetry"
 )
 
 // An item is one event on its way.
 type item struct {
 	payload []byte
-	// ticket stands for the event in the queue of analytics-go. The transport sends the payload.
-	ticket  analytics.Track
 	verdict *telemetry.Verdict
 }
 
@@ -31,7 +27,6 @@ const notATrack = "not a track call on one line"
 // newItem returns the item of an event, or its flaw: what Segment documents that it refuses, or takes with
 // 200 and drops.
 func newItem(t *telemetry.Track, verdict *telemetry.Verdict) (it item, flaw string) {
-	ticket := analytics.Track{MessageId: t.MessageID, AnonymousId: anonymous, Event: t.Event, Timestamp: t.Time}
 	switch {
 	case len(t.Payload) > maxEventBytes:
 		return item{}, fmt.Sprintf("larger than %d bytes", maxEventBytes)
@@ -40,11 +35,11 @@ func newItem(t *telemetry.Track, verdict *telemetry.Verdict) (it item, flaw stri
 	case !utf8.Valid(t.Payload) || bytes.IndexByte(t.Payload, '\n') >= 0:
 		return item{}, notATrack
 	case !familiar(t):
-		if ticket, flaw = examine(t); flaw != "" {
+		if flaw = examine(t); flaw != "" {
 			return item{}, flaw
 		}
 	}
-	return item{t.Payload, ticket, verdict}, ""
+	return item{t.Payload, verdict}, ""
 }
 
 // familiar reports whether the payload begins and ends as this program writes them, and so has all that Segment
@@ -61,27 +56,24 @@ func familiar(t *telemetry.Track) bool {
 	return t.Event != "" && bytes.Contains(rest, []byte(`},"properties":{`)) && bytes.HasSuffix(rest, []byte("}}"))
 }
 
-// examine reads the payload of an event that another program may have written.
-func examine(t *telemetry.Track) (ticket analytics.Track, flaw string) {
+// examine returns the flaw of an event that another program may have written.
+func examine(t *telemetry.Track) (flaw string) {
 	var call map[string]json.RawMessage // a struct would match keys in any case, which Segment does not
 	if json.Unmarshal(t.Payload, &call) != nil || text(call["type"]) != "track" {
-		return ticket, notATrack
-	}
-	ticket = analytics.Track{
-		MessageId: t.MessageID, UserId: text(call["userId"]), AnonymousId: text(call["anonymousId"]), Event: text(call["event"]), Timestamp: t.Time,
+		return notATrack
 	}
 	properties, sent := call["properties"]
 	switch {
 	case text(call["messageId"]) != t.MessageID:
-		flaw = "message ID is not the staged one"
-	case ticket.UserId == "" && ticket.AnonymousId == "":
-		flaw = "neither userId nor anonymousId"
-	case ticket.Event == "":
-		flaw = "event without a name"
+		return "message ID is not the staged one"
+	case text(call["userId"]) == "" && text(call["anonymousId"]) == "":
+		return "neither userId nor anonymousId"
+	case text(call["event"]) == "":
+		return "event without a name"
 	case sent && properties[0] != '{':
-		flaw = "properties are not an object"
+		return "properties are not an object"
 	}
-	return ticket, flaw
+	return ""
 }
 
 // text returns the value of a JSON string, and "" for everything else.

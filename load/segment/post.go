@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/analytics-go/v3"
@@ -34,42 +33,36 @@ var errPatience = errors.New("the server did not take the events in the time giv
 // post sends the items in one request, with retries, and returns the status that settled it: one that is
 // accepted or refused. Otherwise it returns an error.
 //
-// Each request has an analytics-go client of its own, whose batch size is the number of the events: so it
-// flushes exactly when all are in its queue. The connections beneath are shared.
+// Each request has an analytics-go client of its own, and is one message in its queue: the client would marshal
+// each event twice, and the staged bytes go out in their place all the same. The connections beneath are shared.
 func (d *Destination) post(ctx context.Context, items []item) (status int, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &post{Destination: d, ctx: ctx, cancel: cancel, tail: tail(items), settled: make(chan struct{})}
-	p.open.Store(int64(len(items)))
-
 	if err := d.pacer.Hold(ctx); err != nil {
 		return 0, fmt.Errorf("deliver to Segment: %w", err)
 	}
 	client, err := analytics.NewWithConfig(d.key.Reveal(), analytics.Config{
-		Endpoint: d.base, Transport: p, Callback: p, RetryAfter: p.wait, BatchSize: len(items), Interval: time.Second,
+		Endpoint: d.base, Transport: p, Callback: p, RetryAfter: p.wait, BatchSize: 1,
 		Logger: mute{}, // its lines hold whole events and whole answers
 	})
 	if err != nil {
 		return 0, errors.New("deliver to Segment: analytics-go does not take its configuration")
 	}
-	for i := range items {
-		if client.Enqueue(items[i].ticket) != nil {
-			cancel(errNotTaken)
-			break
-		}
+	if client.Enqueue(analytics.Track{Event: "request", AnonymousId: anonymous}) != nil {
+		cancel(errNotTaken)
 	}
-	// Close cuts the waits between attempts and makes the next failure final. So it comes after the outcome
-	// of every event, unless it is time to stop.
+	// Close cuts the waits between attempts and makes the next failure final. So it comes after the outcome,
+	// unless it is time to stop.
 	select {
 	case <-p.settled:
 	case <-ctx.Done():
 	}
-	_ = client.Close() // returns when no request is in flight and every outcome is in
+	_ = client.Close() // returns when no attempt is in flight
 	return p.result()
 }
 
-// errNotTaken cannot happen to an item: newItem checked what analytics-go checks.
-var errNotTaken = errors.New("analytics-go did not take an event")
+var errNotTaken = errors.New("analytics-go did not take the request")
 
 // A post is one request over as many attempts as it takes. For analytics-go it is transport, callback and
 // retry policy.
@@ -78,8 +71,7 @@ type post struct {
 	ctx     context.Context // of the delivery: analytics-go knows none
 	cancel  context.CancelCauseFunc
 	tail    []byte        // the body after sentAt
-	open    atomic.Int64  // events without an outcome
-	settled chan struct{} // closed when open is 0
+	settled chan struct{} // closed at the outcome
 
 	mu     sync.Mutex // held during an attempt
 	tried  int
@@ -91,7 +83,7 @@ type post struct {
 // by itself: analytics-go would try a refused request nine times more.
 func (p *post) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
-		_ = req.Body.Close() // its tickets, for which the payloads go out
+		_ = req.Body.Close() // its message, for which the payloads go out
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,16 +178,12 @@ func (p *post) wait(attempt int) time.Duration {
 }
 
 // Success implements [analytics.Callback].
-func (p *post) Success(analytics.Message) {
-	if p.open.Add(-1) == 0 {
-		close(p.settled)
-	}
-}
+func (p *post) Success(analytics.Message) { close(p.settled) }
 
 // Failure implements [analytics.Callback]: every attempt failed, or the client is closed.
-func (p *post) Failure(m analytics.Message, _ error) {
+func (p *post) Failure(analytics.Message, error) {
 	p.cancel(errNotTaken)
-	p.Success(m)
+	close(p.settled)
 }
 
 // later says what to do when Segment cannot be reached.

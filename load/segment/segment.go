@@ -2,10 +2,10 @@
 
 // Package segment delivers events to Segment, or to whatever speaks Segment's HTTP tracking API.
 //
-// analytics-go queues, batches, authenticates, times out and retries. What it does not do lies in
-// the [http.RoundTripper] beneath it: which answers are worth a retry and how long to wait for
-// one, finding the event that spoils a batch, and sending the staged bytes of an event and no
-// others, so that what an auditor reads in the stage is what left.
+// analytics-go knows the endpoint, authenticates and tries again. What it does not do lies in the
+// [http.RoundTripper] beneath it: which answers are worth another attempt and how long to wait
+// for one, finding the event that spoils a batch, and sending the staged bytes of an event and
+// no others, so that what an auditor reads in the stage is what left.
 //
 // An answer of 200 is no proof: Segment gives it for a wrong write key as well, and drops the
 // events. Only Segment's own debugger shows that they arrived.
