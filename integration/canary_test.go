@@ -28,6 +28,7 @@ import (
 
 	"github.com/segment-bridge/segment-bridge/integration/world"
 	"github.com/segment-bridge/segment-bridge/internal/samplecluster"
+	"github.com/segment-bridge/segment-bridge/load/otlp/otlptest"
 	"github.com/segment-bridge/segment-bridge/load/segment/segmenttest"
 	"github.com/segment-bridge/segment-bridge/operator/api/v1alpha1"
 	"github.com/segment-bridge/segment-bridge/operator/install"
@@ -40,10 +41,11 @@ func TestCanaries(t *testing.T) {
 	c := newCanaries(t)
 	t.Run("job", c.job)
 	t.Run("by hand", c.byHand)
+	t.Run("wires", c.wires)
 	t.Run("errors", c.errors)
 	t.Run("operator", c.operator)
 	places := slices.Sorted(maps.Keys(c.outputs))
-	for _, part := range []string{"records.ndjson.gz", "report.json", ".parquet", "v1/manifests/", "v1/receipts/segment/", "v1/rejected/segment/", "termination message of load", "file"} {
+	for _, part := range []string{"records.ndjson.gz", "report.json", ".parquet", "v1/manifests/", "v1/receipts/segment/", "v1/rejected/segment/", "v1/rejected/splunk/", "v1/receipts/otlp/", "v1/receipts/kong/", "termination message of load", "file"} {
 		if !slices.ContainsFunc(places, func(place string) bool { return strings.Contains(place, part) }) {
 			t.Errorf("there is no %s in %q", part, places)
 		}
@@ -275,6 +277,16 @@ func (c *canaries) errors(t *testing.T) {
 	// MinIO repeats an unknown key, and the bucket's and the object's names.
 	fails("bucket with a wrong key", append(c.loadEnv(), "AWS_ACCESS_KEY_ID="+c.Name("an access key")), "load")
 	fails("bucket that is not there", append(c.loadEnv(), "SEGMENT_BRIDGE_STAGE="+strings.Replace(c.stage(), c.bucket.Name, "nothing-here", 1)), "load")
+
+	// OpenTelemetry's exporters print variables that they cannot read, and what a collector answers.
+	collector := httptest.NewServer(otlptest.New())
+	defer collector.Close()
+	for _, variable := range []string{"OTEL_EXPORTER_OTLP_HEADERS=authorization ", "OTEL_EXPORTER_OTLP_TIMEOUT=", "OTEL_RESOURCE_ATTRIBUTES=", "A="} {
+		r := c.try("with "+variable, append(c.loadEnv(), "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, variable+segmenttest.Canary), "load")
+		if r.code != 0 || !strings.Contains(string(r.stderr), "observed") {
+			t.Errorf("%s: exit code %d\n%s", variable, r.code, r.stderr)
+		}
+	}
 
 	// The receiver's failing answers hold a canary of their own.
 	for _, status := range []int{400, 401, 403, 404, 413, 418} {

@@ -6,8 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"regexp"
+	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
@@ -20,6 +25,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/segment-bridge/segment-bridge/internal/cli"
+	"github.com/segment-bridge/segment-bridge/load/otlp"
 )
 
 // An observer sends a trace and the figures of a run to an OpenTelemetry collector,
@@ -42,14 +48,22 @@ func (p program) observer(ctx context.Context) (*observer, error) {
 		return silent, nil
 	}
 	// The exporters read address, headers, certificates and timeouts from the
-	// environment themselves.
+	// environment themselves, and print what they cannot read, even where it is a key.
+	otel.SetLogger(logr.Discard())
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
+	if err := p.checkCollector(); err != nil {
+		return silent, fmt.Errorf("set up OpenTelemetry: %w", err)
+	}
 	spans, traceErr := otlptracehttp.New(ctx)
 	figures, metricErr := otlpmetrichttp.New(ctx)
 	described, resourceErr := resource.New(ctx, resource.WithAttributes(
 		attribute.String("service.name", "segment-bridge"), attribute.String("service.version", cli.Version),
 	), resource.WithFromEnv())
-	if err := errors.Join(traceErr, metricErr, resourceErr); err != nil {
-		return silent, fmt.Errorf("set up OpenTelemetry: %w", err)
+	if resourceErr != nil {
+		return silent, errors.New("set up OpenTelemetry: OTEL_RESOURCE_ATTRIBUTES is not of the form name=value,name=value")
+	}
+	if traceErr != nil || metricErr != nil {
+		return silent, errors.New("set up OpenTelemetry: check the variables OTEL_EXPORTER_OTLP_*")
 	}
 	o := &observer{
 		traces:  sdktrace.NewTracerProvider(sdktrace.WithBatcher(spans), sdktrace.WithResource(described)),
@@ -66,6 +80,21 @@ func (p program) hasCollector() bool {
 		}
 	}
 	return false
+}
+
+// checkCollector returns what is wrong with the variables that traces and figures have in common.
+func (p program) checkCollector() error {
+	if endpoint, _ := p.getenv("OTEL_EXPORTER_OTLP_ENDPOINT"); endpoint == "" {
+		return nil
+	}
+	_, err := otlp.Environment(func(name string) string {
+		if strings.HasPrefix(name, "OTEL_EXPORTER_OTLP_LOGS_") {
+			return ""
+		}
+		text, _ := p.getenv(name)
+		return text
+	})
+	return err
 }
 
 // phase begins a part of a run, and returns what ends it.
@@ -93,9 +122,27 @@ func (o *observer) finish(ctx context.Context, span trace.Span, s *summary) erro
 	defer cancel()
 	err := errors.Join(o.record(ctx, s), o.metrics.Shutdown(ctx), o.traces.Shutdown(ctx))
 	if err != nil {
-		return fmt.Errorf("send to OpenTelemetry collector: %w", err)
+		return fmt.Errorf("send to OpenTelemetry collector: %w", undelivered(err))
 	}
 	return nil
+}
+
+var statusOfAnswer = regexp.MustCompile(`: ([1-5][0-9]{2}) `)
+
+// undelivered says in our own words why something did not reach the collector: an exporter's error
+// holds what the collector answered, and that may be anything.
+func undelivered(err error) error {
+	var operation *net.OpError
+	switch status := statusOfAnswer.FindStringSubmatch(err.Error()); {
+	case errors.As(err, &operation):
+		return operation
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.New("no answer in time")
+	case status != nil:
+		return errors.New("HTTP " + status[1])
+	default:
+		return errors.New("it does not take them: check OTEL_EXPORTER_OTLP_ENDPOINT")
+	}
 }
 
 // record turns the summary into metrics. A process does one run, so that counters

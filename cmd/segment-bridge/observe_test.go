@@ -3,7 +3,11 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -92,5 +97,56 @@ func TestObserve(t *testing.T) {
 	code, _, stderr := try(t, env, args...)
 	if code != 0 || !strings.Contains(stderr, "not observed") {
 		t.Errorf("exit code %d with a collector that is down\n%s", code, stderr)
+	}
+}
+
+// What a collector answers, and what stands in the variables for it, may be a name or a key.
+func TestObserverTellsNothing(t *testing.T) {
+	for name, test := range map[string]struct {
+		status    int
+		env, want string
+	}{
+		"refused":               {http.StatusNotFound, "", "HTTP 404"},
+		"header without value":  {http.StatusOK, "OTEL_EXPORTER_OTLP_HEADERS=authorization canary", "OTEL_EXPORTER_OTLP_HEADERS"},
+		"header badly escaped":  {http.StatusOK, "OTEL_EXPORTER_OTLP_HEADERS=authorization=%zzcanary", "OTEL_EXPORTER_OTLP_HEADERS"},
+		"timeout not a number":  {http.StatusOK, "OTEL_EXPORTER_OTLP_TIMEOUT=canary", "OTEL_EXPORTER_OTLP_TIMEOUT"},
+		"not an address":        {http.StatusOK, "OTEL_EXPORTER_OTLP_ENDPOINT=ht tp://canary", "OTEL_EXPORTER_OTLP_ENDPOINT"},
+		"attribute of no value": {http.StatusOK, "OTEL_RESOURCE_ATTRIBUTES=canary", "OTEL_RESOURCE_ATTRIBUTES"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, ": 200 (body: canary", test.status)
+			}))
+			defer collector.Close()
+			variables := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": collector.URL}
+			if key, value, ok := strings.Cut(test.env, "="); ok {
+				variables[key] = value
+			}
+			for key, value := range variables {
+				t.Setenv(key, value)
+			}
+			objects := filepath.Join(t.TempDir(), "none.json")
+			if err := os.WriteFile(objects, []byte(`{"apiVersion":"v1","kind":"List","items":[]}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, _, stderr := try(t, variables, "run", "--source", "dir:"+objects, "--cluster-id", "c", "--stage", "file://"+t.TempDir(), "--destination", "stdout")
+			if code != 0 || !strings.Contains(stderr, test.want) || strings.Contains(stderr, "canary") {
+				t.Errorf("exit code %d, want %q in\n%s", code, test.want, stderr)
+			}
+		})
+	}
+}
+
+func TestUndelivered(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	for text, err := range map[string]error{
+		"dial tcp: connection refused": fmt.Errorf("post: %w", refused),
+		"no answer in time":            fmt.Errorf("%w: retry-able request failure: body: canary", context.DeadlineExceeded),
+		"HTTP 404":                     errors.New("failed to send to http://collector:4318/v1/traces: 404 Not Found (body: canary: 500 )"),
+		"it does not take them: check OTEL_EXPORTER_OTLP_ENDPOINT": errors.New("retry-able request failure: body: canary"),
+	} {
+		if got := undelivered(err).Error(); got != text {
+			t.Errorf("%v becomes %q, want %q", err, got, text)
+		}
 	}
 }
