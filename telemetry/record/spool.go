@@ -4,6 +4,7 @@ package record
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -62,6 +63,7 @@ type Writer struct {
 	buf  *bufio.Writer
 	gzip *gzip.Writer
 	json *json.Encoder
+	line []byte
 }
 
 // Create starts a spool in dir, which is made if need be. A spool that was there
@@ -91,7 +93,11 @@ func (w *Writer) Write(r Record) error {
 	var l line
 	switch r := r.(type) {
 	case *PipelineRun:
-		l.PipelineRun = r
+		w.line = append(appendRun(w.line[:0], r), '\n')
+		if _, err := w.gzip.Write(w.line); err != nil {
+			return fmt.Errorf("write record: %w", err)
+		}
+		return nil
 	case *Component:
 		l.Component = r
 	case *Namespace:
@@ -170,6 +176,9 @@ func Read(dir string) iter.Seq2[Record, error] {
 	}
 }
 
+// maxLineBytes is far beyond what the longest record takes, an Inventory.
+const maxLineBytes = 1 << 20
+
 func decode(compressed io.Reader) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		plain, err := gzip.NewReader(compressed)
@@ -177,17 +186,11 @@ func decode(compressed io.Reader) iter.Seq2[Record, error] {
 			yield(nil, fmt.Errorf("read records: %w", err))
 			return
 		}
-		decoder := json.NewDecoder(plain)
-		decoder.DisallowUnknownFields()
-		for n := 1; ; n++ {
-			var l line
-			if err := decoder.Decode(&l); err == io.EOF {
-				return
-			} else if err != nil {
-				yield(nil, fmt.Errorf("read record %d: %w", n, err))
-				return
-			}
-			r, err := l.record()
+		lines := bufio.NewScanner(plain)
+		lines.Buffer(nil, maxLineBytes)
+		n := 1
+		for ; lines.Scan(); n++ {
+			r, err := parse(lines.Bytes())
 			if err != nil {
 				yield(nil, fmt.Errorf("read record %d: %w", n, err))
 				return
@@ -196,5 +199,24 @@ func decode(compressed io.Reader) iter.Seq2[Record, error] {
 				return
 			}
 		}
+		if err := lines.Err(); err != nil {
+			yield(nil, fmt.Errorf("read record %d: %w", n, err))
+		}
 	}
+}
+
+func parse(text []byte) (Record, error) {
+	if r, ok := parseRun(text); ok {
+		return r, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var l line
+	if err := decoder.Decode(&l); err != nil {
+		return nil, err
+	}
+	if decoder.InputOffset() != int64(len(text)) {
+		return nil, errors.New("line goes on after its record")
+	}
+	return l.record()
 }
