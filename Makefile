@@ -35,6 +35,9 @@ CA_CERTS := /etc/ssl/certs/ca-certificates.crt
 # A collector that comes less often takes a quarter less of what many small tests cost.
 LAZY := GOGC=400
 
+# They try every way a process can end or an object can be damaged, one thing after another, and are no place to look for races.
+PROOFS := ./internal/crash ./internal/simulation ./stage/stagetest
+
 # The folders of the packages whose tests contain a pattern.
 packages_with = $$(grep -rlE --include='*_test.go' --exclude-dir=.git '$(1)' . | xargs -r -n1 dirname | sort -u)
 
@@ -53,11 +56,11 @@ test: install servers ## Run every test; installs what is missing (PostgreSQL, D
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Go and a C compiler (for the race detector)
 	@command -v $$(go env CC) >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
-	CGO_ENABLED=1 $(LAZY) go test -race $$(go list ./... | grep -vE '/internal/(crash|simulation)$$')
+	CGO_ENABLED=1 $(LAZY) go test -race $$(go list ./... | grep -vxF "$$(go list $(PROOFS))")
 
 .PHONY: test-proof
-test-proof: ## Kill the job at every pair of its side effects, and simulate 10,000 seeds (long versions: make crash, make simulate)
-	$(LAZY) go test ./internal/crash ./internal/simulation
+test-proof: ## Kill the job at every pair of its side effects, damage every object, simulate 10,000 seeds (long versions: make crash, make simulate)
+	$(LAZY) go test $(PROOFS)
 
 # What every run and every event costs, from the API server's answer to Segment's request.
 ALLOCATIONS := ^Benchmark(Project|Stream|Namespace|Check|Record|Write|Stage|Sorter|Deliver)$$

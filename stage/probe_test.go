@@ -141,15 +141,6 @@ func TestProbeFails(t *testing.T) {
 	}
 }
 
-// The whole ledger is correct in a store that does not keep conditions.
-func TestLedgerWithoutConditions(t *testing.T) {
-	for name, looks := range map[string]bool{"none": false, "some": true} {
-		t.Run(name, func(t *testing.T) {
-			stagetest.Ledger(t, func(*testing.T) stage.Bucket { return &stagetest.Careless{Bucket: new(mem.Bucket), Looks: looks} })
-		})
-	}
-}
-
 // The first use is recorded, once, and nothing that goes wrong with it matters.
 func TestFirstUse(t *testing.T) {
 	const key = "v1/store.json"

@@ -23,20 +23,28 @@ type Sorter struct {
 	dir    string
 	memory int
 
-	buffer []byte   // the records of the current run, one after the other
-	index  []extent // where each is
-	file   *os.File // nil until the first spill
-	runs   []extent // where each run is in the file
-	size   int64
+	// The current run. Its blocks are never moved or copied, and used again for the next.
+	blocks [][]byte
+	used   int     // how many of the blocks hold records
+	bytes  int     // of all the records
+	index  []place // where each is
+
+	file *os.File // nil until the first spill
+	runs []extent // where each run is in the file
+	size int64
 }
 
-// An extent is a part of the buffer or of the file.
-type extent struct{ offset, length int64 }
+// A place is where a record is in the blocks.
+type place struct{ block, offset, length uint32 }
 
 // The memory for the index is counted with that for the records.
-const extentBytes = 16
+const placeBytes = 12
 
-const minBuffer = 64 << 10
+// blockBytes is the size of a block, unless a record is larger.
+const blockBytes = 64 << 10
+
+// An extent is a part of the file.
+type extent struct{ offset, length int64 }
 
 // Runs are read through buffers that share the memory, within these bounds.
 const (
@@ -49,25 +57,40 @@ func New(dir string, memory int) *Sorter { return &Sorter{dir: dir, memory: memo
 
 // Add adds a record; it is copied.
 func (s *Sorter) Add(record []byte) error {
-	if len(s.index) > 0 && len(s.buffer)+len(record)+extentBytes*(len(s.index)+1) > s.memory {
+	if len(s.index) > 0 && s.bytes+len(record)+placeBytes*(len(s.index)+1) > s.memory {
 		if err := s.spill(); err != nil {
 			return fmt.Errorf("sort: spill to temporary file: %w", err)
 		}
 	}
-	if free := cap(s.buffer) - len(s.buffer); free < len(record) {
-		// Doubling up to the limit, and not beyond it as append would.
-		size := max(len(s.buffer)+len(record), min(2*cap(s.buffer), s.memory), minBuffer)
-		s.buffer = append(make([]byte, 0, size), s.buffer...)
-	}
-	s.index = append(s.index, extent{int64(len(s.buffer)), int64(len(record))})
-	s.buffer = append(s.buffer, record...)
+	block := s.room(len(record))
+	s.index = append(s.index, place{uint32(s.used - 1), uint32(len(*block)), uint32(len(record))})
+	*block = append(*block, record...)
+	s.bytes += len(record)
 	return nil
 }
 
-func (s *Sorter) record(e extent) []byte { return s.buffer[e.offset : e.offset+e.length] }
+// room returns the last block in use, which has room for n bytes.
+func (s *Sorter) room(n int) *[]byte {
+	if s.used > 0 {
+		if last := &s.blocks[s.used-1]; cap(*last)-len(*last) >= n {
+			return last
+		}
+	}
+	if s.used == len(s.blocks) {
+		s.blocks = append(s.blocks, nil)
+	}
+	next := &s.blocks[s.used]
+	if *next = (*next)[:0]; cap(*next) < n {
+		*next = make([]byte, 0, max(n, blockBytes))
+	}
+	s.used++
+	return next
+}
+
+func (s *Sorter) record(p place) []byte { return s.blocks[p.block][p.offset:][:p.length] }
 
 func (s *Sorter) sort() {
-	slices.SortFunc(s.index, func(a, b extent) int { return bytes.Compare(s.record(a), s.record(b)) })
+	slices.SortFunc(s.index, func(a, b place) int { return bytes.Compare(s.record(a), s.record(b)) })
 }
 
 func (s *Sorter) spill() error {
@@ -82,18 +105,18 @@ func (s *Sorter) spill() error {
 	w := bufio.NewWriterSize(s.file, maxReadBuffer)
 	start := s.size
 	var head [binary.MaxVarintLen64]byte
-	for _, e := range s.index {
-		n := binary.PutUvarint(head[:], uint64(e.length))
+	for _, p := range s.index {
+		n := binary.PutUvarint(head[:], uint64(p.length))
 		if _, err := w.Write(head[:n]); err != nil {
 			return err
 		}
-		if _, err := w.Write(s.record(e)); err != nil {
+		if _, err := w.Write(s.record(p)); err != nil {
 			return err
 		}
-		s.size += int64(n) + e.length
+		s.size += int64(n) + int64(p.length)
 	}
 	s.runs = append(s.runs, extent{start, s.size - start})
-	s.buffer, s.index = s.buffer[:0], s.index[:0]
+	s.used, s.bytes, s.index = 0, 0, s.index[:0]
 	return w.Flush()
 }
 
@@ -103,8 +126,8 @@ func (s *Sorter) Sorted() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if s.file == nil {
 			s.sort()
-			for _, e := range s.index {
-				if !yield(s.record(e), nil) {
+			for _, p := range s.index {
+				if !yield(s.record(p), nil) {
 					return
 				}
 			}
@@ -121,7 +144,7 @@ func (s *Sorter) merge(yield func([]byte, error) bool) error {
 	if err := s.spill(); err != nil {
 		return err
 	}
-	s.buffer, s.index = nil, nil // the read buffers take their place
+	s.blocks, s.index = nil, nil // the read buffers take their place
 	size := min(max(s.memory/len(s.runs), minReadBuffer), maxReadBuffer)
 	var next heads
 	for _, e := range s.runs {

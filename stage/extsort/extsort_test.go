@@ -13,47 +13,54 @@ import (
 )
 
 func TestSorterAgreesWithSort(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for _, memory := range []int{1, 64, 1000, 20_000, 1 << 20} {
+	const plenty = 64 << 20
+	for _, memory := range []int{1, 64, 1000, 20_000, 1 << 20, plenty} {
 		for _, n := range []int{0, 1, 2, 100, 3000} {
-			t.Run(fmt.Sprintf("%d records in %d bytes", n, memory), func(t *testing.T) {
-				var want [][]byte
-				dir := t.TempDir()
-				s := New(dir, memory)
-				for range n {
-					record := make([]byte, random.IntN(40)) // empty ones and repetitions too
-					for i := range record {
-						record[i] = byte(random.IntN(4))
-					}
-					want = append(want, bytes.Clone(record))
-					if err := s.Add(record); err != nil {
-						t.Fatal(err)
-					}
-					clear(record) // it was copied
-				}
-				slices.SortFunc(want, bytes.Compare)
-				var got [][]byte
-				for record, err := range s.Sorted() {
-					if err != nil {
-						t.Fatal(err)
-					}
-					got = append(got, bytes.Clone(record))
-				}
-				if !slices.EqualFunc(got, want, bytes.Equal) {
-					t.Fatalf("got %d records in another order than the %d that went in", len(got), len(want))
-				}
-				entries, err := os.ReadDir(dir)
-				if spilled := len(entries) > 0; err != nil || spilled != (s.file != nil) || spilled && memory == 1<<20 {
-					t.Fatalf("temporary files: %v, %v", entries, err)
-				}
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
-				if entries, _ := os.ReadDir(dir); len(entries) > 0 {
-					t.Fatalf("left behind: %v", entries)
-				}
-			})
+			t.Run(fmt.Sprintf("%d records in %d bytes", n, memory), func(t *testing.T) { agree(t, memory, n, 40, memory >= 1<<20) })
 		}
+	}
+	for _, memory := range []int{1, 1 << 20, plenty} { // several blocks, some of them for one record
+		t.Run(fmt.Sprintf("large records in %d bytes", memory), func(t *testing.T) { agree(t, memory, 100, 2*blockBytes, memory == plenty) })
+	}
+}
+
+// agree sorts n records of less than most bytes.
+func agree(t *testing.T, memory, n, most int, fits bool) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var want [][]byte
+	dir := t.TempDir()
+	s := New(dir, memory)
+	for range n {
+		record := make([]byte, random.IntN(most)) // empty ones and repetitions too
+		for i := range record {
+			record[i] = byte(random.IntN(4))
+		}
+		want = append(want, bytes.Clone(record))
+		if err := s.Add(record); err != nil {
+			t.Fatal(err)
+		}
+		clear(record) // it was copied
+	}
+	slices.SortFunc(want, bytes.Compare)
+	var got [][]byte
+	for record, err := range s.Sorted() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, bytes.Clone(record))
+	}
+	if !slices.EqualFunc(got, want, bytes.Equal) {
+		t.Fatalf("got %d records in another order than the %d that went in", len(got), len(want))
+	}
+	entries, err := os.ReadDir(dir)
+	if spilled := len(entries) > 0; err != nil || spilled != (s.file != nil) || spilled && fits {
+		t.Fatalf("temporary files: %v, %v", entries, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+		t.Fatalf("left behind: %v", entries)
 	}
 }
 

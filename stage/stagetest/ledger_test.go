@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package stage_test
+package stagetest_test
 
 import (
 	"testing"
@@ -21,4 +21,13 @@ func TestDamage(t *testing.T) {
 
 func TestLedgerInAFolder(t *testing.T) {
 	stagetest.Ledger(t, func(t *testing.T) stage.Bucket { return file.New(t.TempDir()) })
+}
+
+// The whole ledger is correct in a store that does not keep conditions.
+func TestLedgerWithoutConditions(t *testing.T) {
+	for name, looks := range map[string]bool{"none": false, "some": true} {
+		t.Run(name, func(t *testing.T) {
+			stagetest.Ledger(t, func(*testing.T) stage.Bucket { return &stagetest.Careless{Bucket: new(mem.Bucket), Looks: looks} })
+		})
+	}
 }
