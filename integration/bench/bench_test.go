@@ -183,20 +183,34 @@ func (t *table) projection(b *testing.B) {
 	}
 }
 
-// parquet turns a file of runs into Parquet, both ways.
+// parquet turns a file of runs into Parquet: in one process, as the reference does, and in one for each container.
 func (t *table) parquet(b *testing.B) {
 	path, size := ndjson(b)
 	query := strings.NewReplacer("$FILE", path, "$OUT", filepath.Join(b.TempDir(), "out.parquet")).Replace(duckDBQuery)
-	t.compare(b, comparison{
-		name: "file to Parquet", reference: "DuckDB", unit: "MB", work: float64(size) / 1e6, by: cpu, most: 1. / 3, memory: containerMB << 20,
-		ours: func() cost {
-			spool, place := b.TempDir(), "file://"+b.TempDir()
-			extracted, _ := measure(b, bridge(b, nil, "extract", "--source", "dir:"+path, "--cluster-id", "c", "--since", "2020-01-01", "--out", spool))
-			transformed, _ := measure(b, bridge(b, nil, "transform", "--in", spool, "--stage", place))
+	theirs := duckDB(b, query)
+	source := []string{"--source", "dir:" + path, "--cluster-id", "c", "--since", "2020-01-01"}
+	for _, way := range []struct {
+		sub, name string
+		ours      func() cost
+	}{
+		{"one-process", "file to Parquet", func() cost {
+			c, _ := measure(b, bridge(b, nil, append([]string{"run", "--stage", "file://" + b.TempDir()}, source...)...))
+			return c
+		}},
+		{"two-containers", "the same, two containers", func() cost {
+			spool := b.TempDir()
+			extracted, _ := measure(b, bridge(b, nil, append([]string{"extract", "--out", spool}, source...)...))
+			transformed, _ := measure(b, bridge(b, nil, "transform", "--in", spool, "--stage", "file://"+b.TempDir()))
 			return extracted.and(transformed)
-		},
-		theirs: duckDB(b, query),
-	})
+		}},
+	} {
+		b.Run(way.sub, func(b *testing.B) {
+			t.compare(b, comparison{
+				name: way.name, reference: "DuckDB", unit: "MB", work: float64(size) / 1e6, by: cpu, most: 1. / 3, memory: containerMB << 20,
+				ours: way.ours, theirs: theirs,
+			})
+		})
+	}
 }
 
 // duckDB returns what measures a query, without what Node.js takes to start.
