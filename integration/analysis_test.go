@@ -151,7 +151,7 @@ func (a *analysis) inventory(clusterID string, until time.Time, versions [2]stri
 	spool := a.t.TempDir()
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
-	_, err := fmt.Fprintf(w, `{"inventory":{"taken":%q,"metrics":[%s]}}`, when(until), metrics)
+	_, err := fmt.Fprintf(w, `{"inventory":{"taken":%q,"metrics":[%s]}}`, when(until), strings.ReplaceAll(metrics, "\n", " "))
 	report := fmt.Sprintf(`{"format":1,"producer":"test","window":{"since":%q,"until":%q},"cluster":%q,"konfluxVersion":%q,"kubernetesVersion":%q,
 		"pseudonymScheme":"sha256","sources":[{"name":"inventory","outcome":"ok","records":1}]}`, when(o.since), when(until), o.hash(), versions[0], versions[1])
 	err = errors.Join(err, w.Close(), os.WriteFile(filepath.Join(spool, "records.ndjson.gz"), packed.Bytes(), 0o600),
