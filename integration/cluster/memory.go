@@ -22,17 +22,26 @@ type Memory struct {
 	Failures    int64 // how often the limit stood in the way
 }
 
-// A Meter reads the cgroups of all containers, several times a second for as long as they are there. The kernel keeps the
-// peak itself, so a container's last reading lacks at most what its last milliseconds added.
+// A Meter reads the cgroups of all containers, for as long as they are there. The kernel keeps the peak itself, so a
+// container's last reading lacks at most what its last milliseconds added, or its last half second if it is one that stays.
 type Meter struct {
+	seen map[string]int // by the cgroup's folder: at how many ticks it was there
+
 	mu       sync.Mutex
 	readings map[string]Memory // by the container's ID
 }
 
+// Reading takes the kernel some time, so containers that stay are read at few of the ticks.
+const (
+	tick       = 20 * time.Millisecond
+	ticksYoung = 250
+	ticksApart = 25
+)
+
 // Measure starts reading. It ends with the test.
 func (c *Cluster) Measure(t testing.TB) *Meter {
 	t.Helper()
-	m := &Meter{readings: map[string]Memory{}}
+	m := &Meter{seen: map[string]int{}, readings: map[string]Memory{}}
 	// Version 1 of cgroups has a hierarchy for memory, version 2 one for all.
 	hierarchy, files := "/sys/fs/cgroup/memory", [3]string{"memory.max_usage_in_bytes", "memory.limit_in_bytes", "memory.failcnt"}
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
@@ -47,8 +56,8 @@ func (c *Cluster) Measure(t testing.TB) *Meter {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var reader sync.WaitGroup
 	reader.Go(func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
 		for ctx.Err() == nil {
 			for _, pattern := range []string{"pod*/*/", "*/pod*/*/"} { // guaranteed pods, and those of the other classes
 				folders, err := filepath.Glob(filepath.Join(pods, pattern))
@@ -56,11 +65,13 @@ func (c *Cluster) Measure(t testing.TB) *Meter {
 					continue
 				}
 				for _, folder := range folders {
-					m.read(folder, files)
+					if m.seen[folder]++; m.seen[folder] <= ticksYoung || m.seen[folder]%ticksApart == 0 {
+						m.read(folder, files)
+					}
 				}
 			}
 			select {
-			case <-tick.C:
+			case <-ticker.C:
 			case <-ctx.Done():
 			}
 		}
