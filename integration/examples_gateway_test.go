@@ -263,8 +263,10 @@ func (w *gatewayWorld) testReplicas(t *testing.T) {
 	args := []string{"--period=1h", "--lines-address=" + w.lines.Address, "--lines-ca-file=" + w.lines.CAFile}
 	leader := w.start(t, args...)
 	until(t, "the leader's report", func() bool { return len(w.reports(t, "start")) == before+1 })
+	reported := time.Now().Unix()
 	second := w.start(t, args...)
 	until(t, "a second replica", func() bool { return strings.Contains(second.log(), "ttempting to acquire leader lease") })
+	until(t, "another second, which tells the reports apart", func() bool { return time.Now().Unix() > reported })
 	leader.stop(t)
 	until(t, "the report of the replica that takes over", func() bool { return len(w.reports(t, "start")) > before+1 })
 	second.stop(t)
