@@ -92,6 +92,9 @@ func (p program) checkCollector() error {
 			return ""
 		}
 		text, _ := p.getenv(name)
+		if name == "OTEL_EXPORTER_OTLP_PROTOCOL" && text == "http/json" {
+			return "" // the exporters know it, although the destination does not
+		}
 		return text
 	})
 	return err

@@ -106,12 +106,14 @@ func TestObserverTellsNothing(t *testing.T) {
 		status    int
 		env, want string
 	}{
-		"refused":               {http.StatusNotFound, "", "HTTP 404"},
-		"header without value":  {http.StatusOK, "OTEL_EXPORTER_OTLP_HEADERS=authorization canary", "OTEL_EXPORTER_OTLP_HEADERS"},
-		"header badly escaped":  {http.StatusOK, "OTEL_EXPORTER_OTLP_HEADERS=authorization=%zzcanary", "OTEL_EXPORTER_OTLP_HEADERS"},
-		"timeout not a number":  {http.StatusOK, "OTEL_EXPORTER_OTLP_TIMEOUT=canary", "OTEL_EXPORTER_OTLP_TIMEOUT"},
-		"not an address":        {http.StatusOK, "OTEL_EXPORTER_OTLP_ENDPOINT=ht tp://canary", "OTEL_EXPORTER_OTLP_ENDPOINT"},
-		"attribute of no value": {http.StatusOK, "OTEL_RESOURCE_ATTRIBUTES=canary", "OTEL_RESOURCE_ATTRIBUTES"},
+		"refused":                 {http.StatusNotFound, "", "HTTP 404"},
+		"protocol of no exporter": {http.StatusOK, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_EXPORTER_OTLP_PROTOCOL"},
+		"refused as JSON":         {http.StatusNotFound, "OTEL_EXPORTER_OTLP_PROTOCOL=http/json", "HTTP 404"},
+		"header without value":    {http.StatusOK, "OTEL_EXPORTER_OTLP_HEADERS=authorization canary", "OTEL_EXPORTER_OTLP_HEADERS"},
+		"header badly escaped":    {http.StatusOK, "OTEL_EXPORTER_OTLP_HEADERS=authorization=%zzcanary", "OTEL_EXPORTER_OTLP_HEADERS"},
+		"timeout not a number":    {http.StatusOK, "OTEL_EXPORTER_OTLP_TIMEOUT=canary", "OTEL_EXPORTER_OTLP_TIMEOUT"},
+		"not an address":          {http.StatusOK, "OTEL_EXPORTER_OTLP_ENDPOINT=ht tp://canary", "OTEL_EXPORTER_OTLP_ENDPOINT"},
+		"attribute of no value":   {http.StatusOK, "OTEL_RESOURCE_ATTRIBUTES=canary", "OTEL_RESOURCE_ATTRIBUTES"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
