@@ -35,7 +35,7 @@ CA_CERTS := /etc/ssl/certs/ca-certificates.crt
 # A collector that comes less often takes a quarter less of what many small tests cost.
 LAZY := GOGC=400
 
-# They try every way a process can end or an object can be damaged, one thing after another, and are no place to look for races.
+# They try every way a process can end or an object can be damaged, one after another, and take too long with the race detector.
 PROOFS := ./internal/crash ./internal/simulation ./stage/stagetest
 
 # The folders of the packages whose tests contain a pattern.
@@ -57,6 +57,8 @@ test: install servers ## Run every test; installs what is missing (PostgreSQL, D
 test-unit: ## Run the tests that need nothing but Go and a C compiler (for the race detector)
 	@command -v $$(go env CC) >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
 	CGO_ENABLED=1 $(LAZY) go test -race $$(go list ./... | grep -vxF "$$(go list $(PROOFS))")
+	@# What the ledger does at the same time goes with the race detector all the same.
+	CGO_ENABLED=1 $(LAZY) go test -race -skip '^TestDamage$$|/^(damage|crashes)|//^(damage|crashes)' ./stage/stagetest
 
 .PHONY: test-proof
 test-proof: ## Kill the job at every pair of its side effects, damage every object, simulate 10,000 seeds (long versions: make crash, make simulate)
