@@ -26,7 +26,7 @@ type Sorter struct {
 	// The current run. Its blocks are never moved or copied, and used again for the next.
 	blocks [][]byte
 	used   int     // how many of the blocks hold records
-	bytes  int     // of all the records
+	bytes  int     // of all the records, and of what is left free behind them
 	index  []place // where each is
 
 	file *os.File // nil until the first spill
@@ -72,9 +72,12 @@ func (s *Sorter) Add(record []byte) error {
 // room returns the last block in use, which has room for n bytes.
 func (s *Sorter) room(n int) *[]byte {
 	if s.used > 0 {
-		if last := &s.blocks[s.used-1]; cap(*last)-len(*last) >= n {
+		last := &s.blocks[s.used-1]
+		free := cap(*last) - len(*last)
+		if free >= n {
 			return last
 		}
+		s.bytes += free
 	}
 	if s.used == len(s.blocks) {
 		s.blocks = append(s.blocks, nil)

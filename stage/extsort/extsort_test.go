@@ -64,6 +64,25 @@ func agree(t *testing.T, memory, n, most int, fits bool) {
 	}
 }
 
+// Records of little more than half a block leave the rest of it free, which counts as memory too.
+func TestSorterKeepsToItsMemory(t *testing.T) {
+	const memory = 1 << 20
+	s := New(t.TempDir(), memory)
+	defer s.Close()
+	for range 100 {
+		if err := s.Add(make([]byte, blockBytes/2+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := 0
+	for _, block := range s.blocks {
+		held += cap(block)
+	}
+	if held > memory+blockBytes {
+		t.Errorf("%d bytes are held, of %d", held, memory)
+	}
+}
+
 func TestSorterStopsEarly(t *testing.T) {
 	for _, memory := range []int{10, 1 << 20} {
 		s := New(t.TempDir(), memory)
